@@ -1,0 +1,1 @@
+"""Ask for consent, obey the answer, and prove both."""
