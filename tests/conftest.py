@@ -1,0 +1,63 @@
+"""Fixtures that any part of the test suite may use."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests import support
+
+
+@pytest.fixture
+def clock() -> support.Clock:
+    """A clock fixed at 2026-11-02T12:00:00Z; ``clock()`` reads it, ``clock.advance(span)`` moves it."""
+    return support.Clock()
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A loopback TCP port that nothing listens on."""
+    return support.free_port()
+
+
+@pytest.fixture(scope="session")
+def vectors() -> Path:
+    """The folder of other projects' test vectors, which is kept outside the repository.
+
+    ``CONSENTKIT_VECTORS`` names it; without that, ``../shared/vectors`` beside the repository is tried.
+    """
+    folder = Path(os.environ.get("CONSENTKIT_VECTORS", support.ROOT / ".." / "shared" / "vectors"))
+    if not folder.is_dir():
+        pytest.skip(f"no test vectors at {folder}: set CONSENTKIT_VECTORS to the folder that holds them")
+    return folder
+
+
+Serve = Callable[..., support.Server]
+
+
+@pytest.fixture(scope="module")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """Start real servers on loopback; each is stopped when the module's tests are over.
+
+    ``serve("tests.web.apps:app", server="uvicorn", options=["--workers", "1"], env={...})`` returns a
+    ``Server`` with ``url``, ``port``, ``process``, ``output`` and ``stop()``.
+    """
+    started: list[support.Server] = []
+
+    def start(
+        app: str,
+        *,
+        server: str = "uvicorn",
+        options: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> support.Server:
+        port = support.free_port()
+        log = tmp_path_factory.mktemp("server") / f"{server}.log"
+        command = support.server_command(server, app, port, options)
+        started.append(support.Server(command, port, log, env or {}))
+        return started[-1].wait_ready()
+
+    yield start
+    for running in reversed(started):
+        running.stop()
