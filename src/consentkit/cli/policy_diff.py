@@ -1,0 +1,81 @@
+"""``consentkit policy diff OLD NEW``"""
+
+from __future__ import annotations
+
+from json import dumps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from consentkit.cli.output import printable
+from consentkit.cli.policy_check import POLICY_FILE, load_policy
+
+if TYPE_CHECKING:
+    from consentkit.policy import Policy
+    from consentkit.policy.diff import Change, PolicyDiff
+
+__all__ = ["command"]
+
+
+@click.command("diff")
+@click.argument("old", metavar="OLD", type=POLICY_FILE)
+@click.argument("new", metavar="NEW", type=POLICY_FILE)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (schema: policy-diff).")
+@click.pass_context
+def command(ctx: click.Context, old: Path, new: Path, as_json: bool) -> None:
+    """Tell which visitors a new policy asks again, and why.
+
+    A wider category (a new service, purpose or recipient, a longer lifetime) is asked again; what was granted
+    under OLD still counts for the others.
+    """
+    from consentkit.policy.diff import diff
+
+    before, after = load_policy(ctx, old), load_policy(ctx, new)
+    changes = diff(before, after)
+    if as_json:
+        click.echo(dumps(_as_json(before, after, changes), ensure_ascii=False, indent=2))
+        return
+    asked = _asked_again(after, changes)
+    click.echo(f"{printable(before.version)} -> {printable(after.version)}")
+    click.echo(f"asked again: {', '.join(asked) or 'nobody, for nothing'}")
+    for category in after.category_ids:
+        _show(category, category in asked, [change for change in changes.changes if change.category == category])
+    rest = [change for change in changes.changes if change.category not in after.category_ids]
+    for change in rest:
+        click.echo(f"  {_sentence(change)}")
+
+
+def _asked_again(after: Policy, changes: PolicyDiff) -> tuple[str, ...]:
+    return tuple(name for name in after.category_ids if not changes.covers(name))
+
+
+def _show(category: str, asked: bool, changes: list[Change]) -> None:
+    state = click.style("asked again", fg="yellow", bold=True) if asked else "earlier answers count"
+    click.echo(f"\n{click.style(category, bold=True)}: {state}")
+    for change in changes:
+        click.echo(f"  {'+' if change.widening else ' '} {_sentence(change)}")
+
+
+def _sentence(change: Change) -> str:
+    where = f"{change.service}: " if change.service else ""
+    return printable(f"{where}{change.detail}")
+
+
+def _as_json(before: Policy, after: Policy, changes: PolicyDiff) -> dict[str, Any]:
+    return {
+        "schema": "consentkit-policy-diff/1",
+        "old": {"version": before.version, "digest": before.digest},
+        "new": {"version": after.version, "digest": after.digest},
+        "asked_again": list(_asked_again(after, changes)),
+        "changes": [
+            {
+                "category": change.category,
+                "service": change.service,
+                "kind": str(change.kind),
+                "widening": change.widening,
+                "detail": str(change.detail),
+            }
+            for change in changes.changes
+        ],
+    }
