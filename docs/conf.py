@@ -1,0 +1,28 @@
+"""Sphinx settings: furo, MyST, a reference from docstrings; built with -n -W, so a dead link is an error."""
+
+import consentkit
+
+project = "consentkit"
+author = "The consentkit authors"
+copyright = "2026, the consentkit authors"
+release = version = consentkit.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
+exclude_patterns = ["_build"]
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+
+myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_class_signature = "separated"
+
+# Other projects' inventories are not fetched, so that the build needs no network: our own names must resolve.
+nitpick_ignore_regex = [(r"py:.*", r"(?!consentkit).*")]
+
+html_theme = "furo"
+html_title = f"consentkit {release}"
+copybutton_prompt_text = "$ "
+copybutton_only_copy_prompt_lines = True
