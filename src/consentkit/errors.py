@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+import attrs
+
 __all__ = [
+    "BadRequest",
     "ConsentkitError",
     "InvalidKey",
     "InvalidLog",
     "InvalidNote",
+    "InvalidOption",
     "InvalidProof",
     "InvalidTile",
     "InvalidTrust",
+    "MissingMiddleware",
+    "PolicyError",
+    "Problem",
+    "UnknownName",
 ]
 
 
@@ -70,3 +82,78 @@ class InvalidTrust(InvalidLog):
     def __init__(self, message: str, *, line: int = 0, remedy: str = "") -> None:
         super().__init__(message, remedy=remedy)
         self.line = line
+
+
+@attrs.frozen
+class Problem:
+    """One thing that is wrong with a policy: where (JSON pointer, RFC 6901), what, and what would be right.
+
+    `value` is the offending value, None where there is none to show; `str()` tells it in one line.
+    """
+
+    pointer: str
+    value: object = attrs.field(hash=False)
+    message: str
+    expected: str = ""
+
+    def __str__(self) -> str:
+        found = "" if self.value is None else f", found {_shown(self.value)}"
+        expected = f"; expected {self.expected}" if self.expected else ""
+        return f"{self.pointer or 'document'}: {self.message}{found}{expected}"
+
+
+class PolicyError(ConsentkitError):
+    """A policy that cannot be used. `problems` holds everything that is wrong with it, in document order."""
+
+    problems: tuple[Problem, ...]
+
+    def __init__(self, problems: Sequence[Problem], *, remedy: str = "") -> None:
+        count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
+        super().__init__(f"the policy has {count}", remedy=remedy)
+        self.problems = tuple(problems)
+        self.args = (self.problems,)
+
+    def __str__(self) -> str:
+        return "\n".join([f"{super().__str__()}:", *map(str, self.problems)])
+
+
+class UnknownName(ConsentkitError, LookupError):
+    """A category or service that the policy does not declare: a mistake in the program, not in a request.
+
+    `name` is what was asked for, `known` what there is, sorted.
+    """
+
+    name: str
+    known: tuple[str, ...]
+
+    def __init__(self, name: str, known: Iterable[str] = (), *, kind: str = "category or service") -> None:
+        self.name = name
+        self.known = tuple(sorted(known))
+        near = get_close_matches(name, self.known, n=1)
+        there = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(self.known) or 'none'}"
+        super().__init__(f"the policy has no {kind} called {name!r}", remedy=there)
+        self.args = (name, self.known)
+
+
+def _shown(value: object) -> str:
+    """Return `value` as JSON, cut to a length that fits a line."""
+    text = json.dumps(value, ensure_ascii=False, default=repr)
+    return text if len(text) <= 72 else f"{text[:69]}..."
+
+
+class InvalidOption(ConsentkitError):
+    """An option that the site's developer gave cannot work."""
+
+
+class MissingMiddleware(ConsentkitError):
+    """Consent was asked for where no middleware of consentkit has seen the request."""
+
+
+class BadRequest(ConsentkitError):
+    """A request that is refused. `status` is the HTTP status code of the answer (RFC 9110 section 15.5)."""
+
+    status: int
+
+    def __init__(self, message: str, *, status: int = 400, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.status = status
