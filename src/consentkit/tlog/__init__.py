@@ -7,8 +7,8 @@ Hashes (RFC 6962 section 2.1, SHA-256)::
 
     leaf = H(00 || entry)      node = H(01 || left || right)      empty tree = H("")
 
-A signed note (c2sp.org/signed-note): a text, a blank line, signature lines. The key id is the first four bytes
-of `SHA-256(name || 0A || type || public key)`; a verifier key is written `name+key id+base64(type || key)`::
+A signed note (c2sp.org/signed-note): a text, a blank line, signature lines. The key id is the first four
+bytes of `SHA-256(name || 0A || type || key)`; a verifier key is written `name+key id+base64(type || key)`::
 
     <text, ending in a newline>
     <blank line>
@@ -21,9 +21,9 @@ A checkpoint (c2sp.org/tlog-checkpoint) is a note whose text is log name, tree s
     <base64 of the 32-byte root>
 
 A cosignature (c2sp.org/tlog-cosignature) is a signature line whose signature begins with a time, eight
-big-endian bytes of POSIX seconds. A witness signs, with Ed25519 (type 04), `cosignature/v1`, `time <t>` and the
-text, a line each; or, with ML-DSA-44 (type 06), a binary structure of its name, the time, the log name, the size
-and the root.
+big-endian bytes of POSIX seconds. A witness signs, with Ed25519 (type 04), `cosignature/v1`, `time <t>` and
+the text, a line each; or, with ML-DSA-44 (type 06), a binary structure of its name, the time, the log name,
+the size and the root.
 
 A log in files (c2sp.org/tlog-tiles)::
 

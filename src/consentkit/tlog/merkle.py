@@ -180,21 +180,22 @@ def prove_consistency(old_size: int, new_size: int, read: HashReader) -> tuple[b
     """Return the proof that the tree of `new_size` leaves begins with the tree of `old_size`.
 
     It is empty for equal sizes and for `old_size` 0: every tree extends the empty one, and a witness that has
-    seen nothing yet is sent `old 0` without a proof (c2sp.org/tlog-witness). Raises InvalidProof when the sizes
-    are not in order (RFC 6962 section 2.1.2).
+    seen nothing yet is sent `old 0` without a proof (c2sp.org/tlog-witness). Raises InvalidProof when the
+    sizes are not in order (RFC 6962 section 2.1.2).
     """
     if not 0 <= old_size <= new_size:
         raise InvalidProof(f"a tree of size {new_size} cannot begin with one of size {old_size}")
-    return prove_subtree_consistency(0, old_size, new_size, read) if old_size else ()
+    return prove_subtree_consistency(range(old_size), new_size, read) if old_size else ()
 
 
-def prove_subtree_consistency(start: int, end: int, size: int, read: HashReader) -> tuple[bytes, ...]:
-    """Return the proof that the tree of `size` leaves holds the subtree of leaves `start` up to `end`.
+def prove_subtree_consistency(subtree: range, size: int, read: HashReader) -> tuple[bytes, ...]:
+    """Return the proof that the tree of `size` leaves holds the subtree over the leaves of `subtree`.
 
-    Raises InvalidProof unless that is a subtree (draft-ietf-plants-merkle-tree-certs,
-    "Subtree Consistency Proofs").
+    Raises InvalidProof unless they are a subtree (draft-ietf-plants-merkle-tree-certs, "Subtree Consistency
+    Proofs").
     """
-    _check_subtree(start, end, size)
+    _check_subtree(subtree, size)
+    start, end = subtree.start, subtree.stop
     proof = []
     low, high, known = 0, size, True
     while (low, high) != (start, end):
@@ -202,13 +203,12 @@ def prove_subtree_consistency(start: int, end: int, size: int, read: HashReader)
         if end <= middle:
             proof.append(_subtree_root(middle, high, read))
             high = middle
-        elif start >= middle:
-            proof.append(_subtree_root(low, middle, read))
-            low = middle
-        else:
+            continue
+        proof.append(_subtree_root(low, middle, read))
+        low = middle
+        if start < middle:
             # The subtree spans both halves: from here on only its right part remains to be shown.
-            proof.append(_subtree_root(low, middle, read))
-            low, start, known = middle, middle, False
+            start, known = middle, False
     if not known:
         proof.append(_subtree_root(low, high, read))
     return tuple(reversed(proof))
@@ -220,8 +220,9 @@ def _check_hashes(hashes: Iterable[bytes]) -> None:
             raise InvalidProof(f"a hash has {HASH_SIZE} bytes, not {len(value)}")
 
 
-def _check_subtree(start: int, end: int, size: int) -> None:
-    if not 0 <= start < end <= size:
+def _check_subtree(subtree: range, size: int) -> None:
+    start, end = subtree.start, subtree.stop
+    if not 0 <= start < end <= size or subtree.step != 1:
         raise InvalidProof(f"leaves {start} up to {end} are no subtree of a tree of size {size}")
     if start % (1 << (end - start - 1).bit_length()):
         raise InvalidProof(f"leaves {start} up to {end} do not start where a subtree of their number can")
@@ -232,21 +233,21 @@ def check_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], 
 
     Raises InvalidProof otherwise (RFC 9162 section 2.1.3.2).
     """
-    check_subtree_inclusion(leaf, index, 0, size, proof, root)
+    check_subtree_inclusion(leaf, index, range(size), proof, root)
 
 
 def check_subtree_inclusion(
-    leaf: bytes, index: int, start: int, end: int, proof: Sequence[bytes], root: bytes
+    leaf: bytes, index: int, subtree: range, proof: Sequence[bytes], root: bytes
 ) -> None:
-    """Check that the leaf hash `leaf` is number `index` of the tree, within its subtree `start` up to `end`.
+    """Check that the leaf hash `leaf` is number `index` of the tree, by a proof within one of its subtrees.
 
-    `root` is the root of that subtree. Raises InvalidProof otherwise.
+    `root` is the root of the subtree over the leaves of `subtree`. Raises InvalidProof otherwise.
     """
-    _check_subtree(start, end, end)
-    if not start <= index < end:
-        raise InvalidProof(f"leaf {index} is not among leaves {start} up to {end}")
+    _check_subtree(subtree, subtree.stop)
+    if not subtree.start <= index < subtree.stop:
+        raise InvalidProof(f"leaf {index} is not among leaves {subtree.start} up to {subtree.stop}")
     _check_hashes((leaf, root, *proof))
-    place, last, computed = index - start, end - start - 1, leaf
+    place, last, computed = index - subtree.start, subtree.stop - subtree.start - 1, leaf
     for sibling in proof:
         if not last:
             raise InvalidProof("the inclusion proof is too long")
@@ -268,36 +269,41 @@ def check_consistency(
 ) -> None:
     """Check that the tree of `new_size` begins with the tree of `old_size` leaves.
 
-    Raises InvalidProof otherwise, and for `old_size` 0, which no proof can tell anything about: who accepts an
-    empty old tree (a witness at `old 0`) decides that without calling this (RFC 9162 section 2.1.4.2).
+    Raises InvalidProof otherwise, and for `old_size` 0, which no proof can tell anything about: whoever
+    accepts an empty old tree (a witness at `old 0`) decides that without calling this (RFC 9162 section 2.1.4.2).
     """
-    check_subtree_consistency(0, old_size, new_size, old_root, new_root, proof)
+    check_subtree_consistency(range(old_size), new_size, old_root, new_root, proof)
 
 
 def check_subtree_consistency(
-    start: int, end: int, size: int, subtree_root: bytes, root: bytes, proof: Sequence[bytes]
+    subtree: range, size: int, subtree_root: bytes, root: bytes, proof: Sequence[bytes]
 ) -> None:
-    """Check that the tree of `size` leaves holds the subtree of leaves `start` up to `end`.
+    """Check that the tree of `size` leaves holds the subtree over the leaves of `subtree`.
 
-    Raises InvalidProof otherwise (draft-ietf-plants-merkle-tree-certs; with `start` 0 it is the consistency proof
-    of RFC 9162 section 2.1.4.2).
+    Raises InvalidProof otherwise, and for a subtree without leaves
+    (draft-ietf-plants-merkle-tree-certs, "Subtree Consistency Proofs"; for a subtree that starts at 0 this is
+    RFC 9162 section 2.1.4.2).
     """
-    _check_subtree(start, end, size)
+    _check_subtree(subtree, size)
     _check_hashes((subtree_root, root, *proof))
-    left, right, last = start, end - 1, size - 1
+    left, right, last = subtree.start, subtree.stop - 1, size - 1
     shift = (left ^ right).bit_length()
     if right != last:
-        shift = min(shift, _trailing_ones(right))
-    left, right, last = left >> shift, right >> shift, last >> shift
+        shift = min(shift, _trailing_zeros(~right))
     path = list(proof)
-    if left == right:
+    if left >> shift == right >> shift:
         path.insert(0, subtree_root)
     if not path:
         raise InvalidProof("the consistency proof is too short")
-    _follow(left, right, last, path, subtree_root, root)
+    inner, outer = _follow(left >> shift, right >> shift, last >> shift, path)
+    if inner != subtree_root:
+        raise InvalidProof("the consistency proof does not lead to the old root")
+    if outer != root:
+        raise InvalidProof("the consistency proof does not lead to the new root")
 
 
-def _follow(left: int, right: int, last: int, path: Sequence[bytes], subtree_root: bytes, root: bytes) -> None:
+def _follow(left: int, right: int, last: int, path: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """Climb from the lowest hash of a consistency proof to the roots of the subtree and of the tree."""
     inner = outer = path[0]
     for sibling in path[1:]:
         if not last:
@@ -313,15 +319,8 @@ def _follow(left: int, right: int, last: int, path: Sequence[bytes], subtree_roo
         left, right, last = left >> 1, right >> 1, last >> 1
     if last:
         raise InvalidProof("the consistency proof is too short")
-    if inner != subtree_root:
-        raise InvalidProof("the consistency proof does not lead to the old root")
-    if outer != root:
-        raise InvalidProof("the consistency proof does not lead to the new root")
+    return inner, outer
 
 
 def _trailing_zeros(value: int) -> int:
     return (value & -value).bit_length() - 1 if value else 0
-
-
-def _trailing_ones(value: int) -> int:
-    return _trailing_zeros(~value)

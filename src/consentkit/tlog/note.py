@@ -106,7 +106,7 @@ class VerifierKey:
             raise InvalidKey(f"the verifier key of {name!r} has the unknown signature type {data[0]:#04x}")
         key = cls(name, Algorithm(data[0]), data[1:])
         if key.key_id.hex() != key_id:
-            raise InvalidKey(f"the verifier key of {name!r} has the key id {key.key_id.hex()}, not {key_id!r}")
+            raise InvalidKey(f"the key id of {name!r} should be {key.key_id.hex()}, not {key_id[:80]!r}")
         return key
 
     def __str__(self) -> str:
@@ -274,7 +274,7 @@ def sign_note(text: bytes, *signers: NoteSigner) -> bytes:
 
 
 def add_signatures(note: bytes, lines: bytes) -> bytes:
-    """Return `note` with further signature lines, such as a witness returns; lines it already has are left out.
+    """Return `note` with further signature lines, such as a witness returns; lines it has are left out.
 
     Raises InvalidNote when either is malformed. Verifies nothing: open the result.
     """
@@ -321,8 +321,8 @@ class Checkpoint:
 def open_checkpoint(data: bytes, log_key: VerifierKey, *, log_name: str | None = None) -> Checkpoint:
     """Verify that `log_key` signed the checkpoint `data` and return it.
 
-    Raises InvalidNote otherwise, and when the checkpoint is of another log than `log_name`, which is the key's
-    name unless given.
+    Raises InvalidNote otherwise, and when the checkpoint is of another log than `log_name`, which is the
+    key's name unless given.
     """
     checkpoint = Checkpoint.parse(open_note(data, [log_key]).text)
     expected = log_key.name if log_name is None else log_name
@@ -355,8 +355,8 @@ def cosign(note: bytes, name: str, key: SigningKey, time: int) -> bytes:
     """Return the signature line by which a witness called `name` cosigns the checkpoint `note`.
 
     `time` is in POSIX seconds. An Ed25519 key makes a cosignature/v1, an ML-DSA-44 key a subtree/v1
-    (c2sp.org/tlog-cosignature). The caller has verified the log's signature and the tree's consistency: that is
-    what a cosignature says. Raises InvalidNote when `note` is no checkpoint.
+    (c2sp.org/tlog-cosignature). The caller has verified the log's signature and the tree's consistency: that
+    is what a cosignature says. Raises InvalidNote when `note` is no checkpoint.
     """
     text = parse_note(note)[0]
     checkpoint = Checkpoint.parse(text)

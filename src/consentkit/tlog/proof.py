@@ -1,4 +1,4 @@
-"""Inclusion proofs as files of their own: everything an offline verifier needs besides entry and trust policy.
+"""Inclusion proofs as files: all that an offline verifier needs besides the entry and a trust policy.
 
 The format is c2sp.org/tlog-proof@v1; such a file is called something.tlog-proof.
 """
@@ -21,7 +21,7 @@ _MAX_HASHES = 63
 
 @frozen
 class TlogProof:
-    """A proof that a log has an entry at `index`: the inclusion proof and the checkpoint, signatures included.
+    """A proof that a log has an entry at `index`: the inclusion proof and the signed checkpoint.
 
     `extra` is data that nothing authenticates; None where there is none.
     """
@@ -79,8 +79,9 @@ class TlogProof:
 
 
 def _parse_index(lines: list[str]) -> int:
-    index = parse_decimal(lines[0].removeprefix("index ")) if lines and lines[0].startswith("index ") else None
-    if index is None:
+    keyword, _, number = lines[0].partition(" ") if lines else ("", "", "")
+    index = parse_decimal(number)
+    if keyword != "index" or index is None:
         raise InvalidProof("the proof does not say the index of its entry")
     return index
 

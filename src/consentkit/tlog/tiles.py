@@ -1,8 +1,8 @@
 """Tiles and entry bundles: the static files that a log publishes, and a reader that trusts none of them.
 
 The layout is that of c2sp.org/tlog-tiles: `tile/<level>/<index>` holds 256 hashes, `tile/entries/<index>` 256
-entries, each behind its length; an index is written in groups of three digits, and a file that is not full yet
-ends in `.p/<width>`.
+entries, each behind its length; an index is written in groups of three digits, and a file that is not full
+yet ends in `.p/<width>`.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def encode_bundle(entries: Iterable[bytes]) -> bytes:
 
 
 def decode_bundle(data: bytes, count: int, path: str) -> list[bytes]:
-    """Return the `count` entries of a bundle. Raises InvalidTile with `path` unless it holds exactly those."""
+    """Return the `count` entries of a bundle. Raises InvalidTile with `path` unless it holds just those."""
     entries = []
     place, end = 0, len(data)
     while place + 2 <= end:
@@ -172,7 +172,7 @@ def _edge_root(edge: Iterable[Sequence[bytes]]) -> bytes:
 
 
 def build_tiles(entries: Iterable[bytes], *, root: bytes | None = None) -> Iterator[tuple[str, bytes]]:
-    """Yield path and content of every bundle and tile of a log with these entries, each hash after its subtree.
+    """Yield path and content of every bundle and tile of a log with these entries, lower levels first.
 
     Keeps 256 entries in memory at a time, and one hash for every 256. Raises InvalidLog for an entry that is
     too long and, after the last file, InvalidProof if `root` is given and is not the root of the tree.
@@ -261,10 +261,10 @@ class TileReader:
         return InvalidProof(f"a tree of size {self.size} has no {what}")
 
     def _width(self, level: int, index: int) -> int:
-        width = min((self.size >> TILE_HEIGHT * level) - index * TILE_WIDTH, TILE_WIDTH)
-        if level < 0 or index < 0 or width <= 0:
+        width = (self.size >> TILE_HEIGHT * level) - index * TILE_WIDTH if level >= 0 <= index else 0
+        if width <= 0:
             raise self._outside(f"tile {index} of level {level}")
-        return width
+        return min(width, TILE_WIDTH)
 
     def _prove_edge(self) -> list[bytes]:
         # The partial tiles, one a level, cover the whole tree: together they must hash to the root.
@@ -279,8 +279,7 @@ class TileReader:
     def _prove_full(self, level: int, index: int) -> bytes:
         tile = Tile(level, index)
         data = self._fetch_hashes(tile)
-        above, place = divmod(index, TILE_WIDTH)
-        if tree_root(_hashes(data)) != _hashes(self.tile(level + 1, above))[place]:
+        if tree_root(_hashes(data)) != self(TILE_HEIGHT * (level + 1), index):
             raise InvalidTile(f"{tile.path} is not the one in the tree", path=tile.path)
         return data
 

@@ -72,8 +72,8 @@ class QuorumResult:
 class TrustPolicy:
     """A trust policy: a checkpoint is accepted when a listed log signed it and the quorum cosigned it.
 
-    `quorum` is the name of a witness or a group, or `none`. Names are opaque: octets outside ASCII are kept as
-    they were, undecodable ones as surrogates.
+    `quorum` is the name of a witness or a group, or `none`. Names are opaque: octets that are not UTF-8 are
+    kept as surrogates.
     """
 
     logs: tuple[LogKey, ...]
@@ -83,7 +83,7 @@ class TrustPolicy:
 
     @classmethod
     def parse(cls, data: bytes | str) -> TrustPolicy:
-        """Parse a policy file. Raises InvalidTrust with the line that breaks a rule of c2sp.org/tlog-policy."""
+        """Parse a policy file. Raises InvalidTrust with the line that breaks c2sp.org/tlog-policy."""
         raw = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
         return _Parser().parse(raw)
 
@@ -106,12 +106,12 @@ class TrustPolicy:
         """
         note = self.open(data)
         checkpoint = Checkpoint.parse(note.text)
-        log_key = next((k for k in self.log_keys if k.name == checkpoint.log_name and note.signed_by(k)), None)
-        if log_key is None:
+        signers = [key for key in self.log_keys if note.signed_by(key) and key.name == checkpoint.log_name]
+        if not signers:
             raise InvalidNote(f"no trusted key of the log {checkpoint.log_name!r} signed the checkpoint")
         signatures = {witness.name: note.signed_by(witness.key) for witness in self.witnesses}
         cosigned = {name: s.time or 0 for name, s in signatures.items() if s is not None}
-        return QuorumResult(checkpoint, log_key, cosigned, self._needed(), self._satisfied_by(cosigned))
+        return QuorumResult(checkpoint, signers[0], cosigned, self._needed(), self._satisfied_by(cosigned))
 
     def require_quorum(self, data: bytes) -> QuorumResult:
         """Do as `check_quorum`, and raise InvalidProof when too few witnesses cosigned."""
@@ -207,7 +207,7 @@ class _Parser:
         except InvalidKey as error:
             raise self.error(error.message, remedy=error.remedy) from error
         if key.algorithm not in allowed:
-            raise self.error(f"{key.name!r} is a log's key, not a witness's", remedy="ask for its cosignature key")
+            raise self.error(f"{key.name!r} is a log's key", remedy="a witness has a cosignature key")
         if key.public_key in {other.public_key for other in others}:
             raise self.error(f"the public key of {key.name!r} is listed twice")
         return key
