@@ -22,6 +22,8 @@ autodoc_class_signature = "separated"
 # Other projects' inventories are not fetched, so that the build needs no network: our own names must resolve.
 nitpick_ignore_regex = [(r"py:.*", r"(?!consentkit).*")]
 
+default_role = "literal"  # `name` in a docstring is a name in code
+
 html_theme = "furo"
 html_title = f"consentkit {release}"
 copybutton_prompt_text = "$ "

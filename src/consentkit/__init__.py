@@ -5,9 +5,7 @@ no JSON Schema, no database, no cryptography. Adapters are imported by name, for
 ``from consentkit.adapters.asgi import ConsentMiddleware``.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # what `typing` defines too, at the price of importing it: checkers know the name
 if TYPE_CHECKING:
     from consentkit.consent import Consent as Consent
     from consentkit.errors import ConsentkitError as ConsentkitError
@@ -29,6 +27,8 @@ if not TYPE_CHECKING:  # a checker that sees __getattr__ would accept any misspe
 
     def __getattr__(name: str) -> object:
         """Load a public name from its home and keep it (PEP 562)."""
+        from importlib import import_module  # noqa: PLC0415  the whole module would cost a bare import
+
         home = _HOMES.get(name)
         if home is None:
             raise AttributeError(f"module 'consentkit' has no attribute {name!r}")

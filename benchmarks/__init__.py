@@ -1,0 +1,1 @@
+"""What consentkit costs, each figure beside a reference measured in the same run: `python -m benchmarks`."""
