@@ -10,6 +10,7 @@ import attrs
 
 __all__ = [
     "BadRequest",
+    "ConsentRequired",
     "ConsentkitError",
     "InvalidKey",
     "InvalidLog",
@@ -19,6 +20,7 @@ __all__ = [
     "InvalidTile",
     "InvalidTrust",
     "MissingMiddleware",
+    "NotRecorded",
     "PolicyError",
     "Problem",
     "UnknownName",
@@ -139,6 +141,26 @@ def _shown(value: object) -> str:
     """Return `value` as JSON, cut to a length that fits a line."""
     text = json.dumps(value, ensure_ascii=False, default=repr)
     return text if len(text) <= 72 else f"{text[:69]}..."
+
+
+class ConsentRequired(ConsentkitError):
+    """Something was done that the visitor does not allow. `name` says what, `reason` why it is denied."""
+
+    name: str
+    reason: str
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(
+            f"the visitor does not allow {name!r}: {reason}",
+            remedy="ask Consent.allows first, or leave out what needs consent",
+        )
+        self.name = name
+        self.reason = reason
+        self.args = (name, reason)
+
+
+class NotRecorded(ConsentkitError):
+    """A decision could not be recorded, so what it granted did not take effect."""
 
 
 class InvalidOption(ConsentkitError):
