@@ -17,8 +17,16 @@ __all__ = [
     "InvalidNote",
     "InvalidOption",
     "InvalidProof",
+    "InvalidReceipt",
+    "InvalidRecord",
     "InvalidTile",
     "InvalidTrust",
+    "LedgerBusy",
+    "LedgerClosed",
+    "LedgerConflict",
+    "LedgerCorrupt",
+    "LedgerError",
+    "LedgerUnavailable",
     "MissingMiddleware",
     "NotRecorded",
     "PolicyError",
@@ -179,3 +187,35 @@ class BadRequest(ConsentkitError):
     def __init__(self, message: str, *, status: int = 400, remedy: str = "") -> None:
         super().__init__(message, remedy=remedy)
         self.status = status
+
+
+class InvalidRecord(ConsentkitError):
+    """A record, an entry's opening or a disclosure is malformed, or a signature or digest does not fit."""
+
+
+class InvalidReceipt(ConsentkitError):
+    """A receipt is malformed, or something that it claims does not hold."""
+
+
+class LedgerError(ConsentkitError):
+    """The ledger did not do what it was asked."""
+
+
+class LedgerBusy(LedgerError):
+    """The ledger's queue is full. Nothing was written; try again in a moment."""
+
+
+class LedgerClosed(LedgerError):
+    """The ledger was closed. Nothing was written."""
+
+
+class LedgerConflict(LedgerError):
+    """Other writers kept moving the ledger on while something was being appended. Nothing was written."""
+
+
+class LedgerCorrupt(LedgerError):
+    """What the store holds is not what the log key signed."""
+
+
+class LedgerUnavailable(LedgerError):
+    """The store cannot be used; unless the message says otherwise, nothing was written."""
