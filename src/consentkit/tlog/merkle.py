@@ -25,6 +25,7 @@ __all__ = [
     "check_subtree_consistency",
     "check_subtree_inclusion",
     "leaf_hash",
+    "leaf_hashes",
     "node_hash",
     "prove_consistency",
     "prove_inclusion",
@@ -49,6 +50,11 @@ class HashReader(Protocol):
 def leaf_hash(entry: bytes) -> bytes:
     """Hash one log entry into a leaf (RFC 6962 section 2.1)."""
     return sha256(b"\0" + entry).digest()
+
+
+def leaf_hashes(entries: Iterable[bytes]) -> list[bytes]:
+    """Hash many log entries into leaves, faster than one by one."""
+    return [sha256(b"\0" + entry).digest() for entry in entries]
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
@@ -270,7 +276,8 @@ def check_consistency(
     """Check that the tree of `new_size` begins with the tree of `old_size` leaves.
 
     Raises InvalidProof otherwise, and for `old_size` 0, which no proof can tell anything about: whoever
-    accepts an empty old tree (a witness at `old 0`) decides that without calling this (RFC 9162 section 2.1.4.2).
+    accepts an empty old tree (a witness at `old 0`) decides that without calling this
+    (RFC 9162 section 2.1.4.2).
     """
     check_subtree_consistency(range(old_size), new_size, old_root, new_root, proof)
 

@@ -14,7 +14,7 @@ from itertools import islice
 from attrs import evolve, frozen
 
 from consentkit.errors import InvalidLog, InvalidProof, InvalidTile
-from consentkit.tlog.merkle import HASH_SIZE, HashReader, leaf_hash, tree_root
+from consentkit.tlog.merkle import HASH_SIZE, HashReader, leaf_hashes, tree_root
 
 __all__ = [
     "MAX_ENTRY_BYTES",
@@ -187,14 +187,15 @@ def build_tiles(entries: Iterable[bytes], *, root: bytes | None = None) -> Itera
             edge[-1] = hashes
 
     for index, bundle in enumerate(_batches(entries)):
-        hashes = [leaf_hash(entry) for entry in bundle]
+        hashes = leaf_hashes(bundle)
         yield entries_path(index, len(bundle)), encode_bundle(bundle)
         yield tile_path(0, index, len(hashes)), b"".join(hashes)
         finish(hashes)
     while parents:
+        edge.append([])
         nodes, parents = parents, []
         for index, hashes in enumerate(_batches(nodes)):
-            yield tile_path(len(edge), index, len(hashes)), b"".join(hashes)
+            yield tile_path(len(edge) - 1, index, len(hashes)), b"".join(hashes)
             finish(hashes)
     if root is not None and _edge_root(edge) != root:
         raise InvalidProof("the entries do not make up the signed tree")
@@ -244,7 +245,7 @@ class TileReader:
         tile = Tile(None, index, self._width(0, index))
         data, path = self._fetch_either(tile)
         entries = decode_bundle(data, TILE_WIDTH if path != tile.path else tile.width, path)[: tile.width]
-        hashes = [leaf_hash(entry) for entry in entries]
+        hashes = leaf_hashes(entries)
         expected = self.tile(0, index)
         if b"".join(hashes) != expected:
             bad = next(i for i, value in enumerate(_hashes(expected)) if value != hashes[i])
