@@ -31,6 +31,7 @@ __all__ = [
     "NotRecorded",
     "PolicyError",
     "Problem",
+    "UnknownLanguage",
     "UnknownName",
 ]
 
@@ -143,6 +144,19 @@ class UnknownName(ConsentkitError, LookupError):
         there = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(self.known) or 'none'}"
         super().__init__(f"the policy has no {kind} called {name!r}", remedy=there)
         self.args = (name, self.known)
+
+
+class UnknownLanguage(ConsentkitError, LookupError):
+    """A language that the banner has no texts in. `language` is its BCP 47 tag, `known` those there are, sorted."""
+
+    language: str
+    known: tuple[str, ...]
+
+    def __init__(self, language: str, known: Iterable[str] = ()) -> None:
+        self.language = language
+        self.known = tuple(sorted(known))
+        super().__init__(f"there are no texts in {language!r}", remedy=f"there are: {', '.join(self.known) or 'none'}")
+        self.args = (language, self.known)
 
 
 def _shown(value: object) -> str:
