@@ -294,9 +294,9 @@ class _Work:
     def _acknowledge(self, category: str) -> None:
         """Note an implied banner's acknowledgement: it overrides no refusal and replaces no express grant."""
         old = self.before.categories.get(category)
-        refused = self.before.blanket is not None or (old is not None and not old.granted)
         express = old is not None and old.basis is Basis.EXPRESS and not self.before.unreadable
-        if not refused and not express and self.model is not Model.OPT_IN:
+        stands = old is not None and (express or not old.granted)
+        if not stands and self.before.blanket is None and self.model is not Model.OPT_IN:
             self.categories[category] = self._story(Basis.ACKNOWLEDGED, granted=True)
 
     def _save(self, category: str) -> None:

@@ -271,7 +271,7 @@ def _service_story(history: PolicyHistory, side: Decisions, other: Decisions, na
     told = history.find(story.policy)
     category = _home(told, name) if told else None
     above = _effective(other, category) if category else other.blanket
-    refused = above is not None and not above.granted and above.time > story.time - SKEW
+    refused = above is not None and not above.granted and above.time >= story.time - SKEW
     return None if refused else story
 
 
