@@ -120,7 +120,9 @@ def _service(name: str, found: Mapping[str, Any], languages: list[str]) -> Servi
         recipients=tuple(
             Recipient(key, who["name"], who["country"]) for key, who in entries(found.get("recipients", {}))
         ),
-        legal_basis=found.get("legal_basis", "strictly_necessary" if found["category"] == NECESSARY else "consent"),
+        legal_basis=found.get(
+            "legal_basis", "strictly_necessary" if found["category"] == NECESSARY else "consent"
+        ),
         exemption=found.get("exemption"),
         cookies=tuple(_cookie(cookie, languages) for cookie in found.get("cookies", ())),
         storage=tuple(

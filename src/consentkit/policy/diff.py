@@ -116,7 +116,9 @@ def _service_changes(was: Service, now: Service) -> Iterator[Change]:
     if was.category != now.category:
         yield _widening(now, "service-moved", f"moved here from {was.category}")
     if (was.provider.name, was.provider.country) != (now.provider.name, now.provider.country):
-        yield _widening(now, "provider-changed", f"run by {_who(now.provider)} instead of {_who(was.provider)}")
+        yield _widening(
+            now, "provider-changed", f"run by {_who(now.provider)} instead of {_who(was.provider)}"
+        )
     for name in sorted(now.purposes.keys() - was.purposes.keys()):
         yield _widening(now, "purpose-added", f"new purpose {name}")
     for name in sorted(was.purposes.keys() - now.purposes.keys()):
@@ -155,7 +157,9 @@ def _entry(entry: StorageDeclaration) -> _Kept:
 
 
 def _cookie_changes(was: Service, now: Service) -> Iterator[Change]:
-    yield from _kept_changes(now, [_cookie(one) for one in was.cookies], [_cookie(one) for one in now.cookies])
+    yield from _kept_changes(
+        now, [_cookie(one) for one in was.cookies], [_cookie(one) for one in now.cookies]
+    )
 
 
 def _storage_changes(was: Service, now: Service) -> Iterator[Change]:

@@ -13,10 +13,10 @@ import attrs
 from consentkit.errors import UnknownName
 from consentkit.policy import build
 from consentkit.policy.canonical import canonical_form, digest_of
+from consentkit.policy.check import check
 from consentkit.policy.load import parse, read
 from consentkit.policy.patterns import compile_pattern, pattern_source, specificity
 from consentkit.policy.regions import find_region, region_table
-from consentkit.policy.schema import check
 from consentkit.policy.values import (
     NECESSARY,
     Category,
@@ -139,8 +139,7 @@ class Policy:
 
         Raises PolicyError with everything that is wrong with it, and nothing else.
         """
-        check(document)
-        canonical = canonical_form(document)
+        canonical = canonical_form(check(document))
         return cls._from_checked(parse(canonical), canonical)
 
     @classmethod
@@ -230,11 +229,18 @@ class _CookieIndex:
     def of(cls, services: tuple[Service, ...]) -> Self:
         """Index what `services` declare: first-party before third-party, the most specific pattern first."""
         claims = {
-            party: [(cookie.name, service) for service in services for cookie in service.cookies if cookie.party == party]
+            party: [
+                (cookie.name, service)
+                for service in services
+                for cookie in service.cookies
+                if cookie.party == party
+            ]
             for party in ("first", "third")
         }
         patterns = {
-            party: sorted((claim for claim in found if "*" in claim[0]), key=lambda claim: specificity(claim[0]))
+            party: sorted(
+                (claim for claim in found if "*" in claim[0]), key=lambda claim: specificity(claim[0])
+            )
             for party, found in claims.items()
         }
         ours = [compile_pattern(name) for name, _ in patterns["first"]]

@@ -33,7 +33,14 @@ BUILT_IN_CATEGORIES = (NECESSARY, "preferences", "analytics", "marketing")
 Text = Mapping[str, str]
 """One text in each language offered: language tag (BCP 47) to text."""
 
-_SECONDS = {"minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800, "month": 2_629_800, "year": 31_557_600}
+_SECONDS = {
+    "minute": 60,
+    "hour": 3_600,
+    "day": 86_400,
+    "week": 604_800,
+    "month": 2_629_800,
+    "year": 31_557_600,
+}
 
 
 def localized(text: Text, language: str, default: str) -> str:
