@@ -5,8 +5,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests import support
+
+# No deadline: a busy machine is not a broken law. What CI finds, the next run there finds again.
+settings.register_profile("consentkit", deadline=None, derandomize="CI" in os.environ, print_blob=True)
+settings.load_profile("consentkit")
 
 
 @pytest.fixture
