@@ -8,7 +8,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 try:
     from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
-except ImportError:  # cryptography before 47 has no such module
+except ImportError:  # older versions have no such module
     MLDSA44PublicKey = None  # type: ignore[assignment,misc,unused-ignore]
 
 PUBLIC_KEY_SIZE = 1312

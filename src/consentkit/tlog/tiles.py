@@ -89,7 +89,7 @@ def parse_tile_path(path: str) -> Tile:
         raise InvalidTile(f"{path[:80]!r} is not the path of a tile", path=path)
     level = None if match["level"] == "entries" else int(match["level"])
     tile = Tile(level, int(re.sub(r"[x/]", "", match["index"])), int(match["width"] or TILE_WIDTH))
-    if tile.path != path:
+    if tile.path != path or tile.width > TILE_WIDTH:
         raise InvalidTile(f"{path[:80]!r} is not the canonical path of a tile", path=path)
     return tile
 
