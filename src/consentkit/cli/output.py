@@ -28,7 +28,7 @@ class Failure(click.ClickException):
     def __init__(self, message: str, remedy: str = "", exit_code: int = 1) -> None:
         super().__init__(message)
         self.remedy = remedy
-        self.exit_code = exit_code
+        self.exit_code = exit_code  # type: ignore[misc]
 
     @classmethod
     def of(cls, error: ConsentkitError, exit_code: int = 1) -> Failure:

@@ -40,7 +40,9 @@ def command(ctx: click.Context, old: Path, new: Path, as_json: bool) -> None:
     click.echo(f"{printable(before.version)} -> {printable(after.version)}")
     click.echo(f"asked again: {', '.join(asked) or 'nobody, for nothing'}")
     for category in after.category_ids:
-        _show(category, category in asked, [change for change in changes.changes if change.category == category])
+        _show(
+            category, category in asked, [change for change in changes.changes if change.category == category]
+        )
     rest = [change for change in changes.changes if change.category not in after.category_ids]
     for change in rest:
         click.echo(f"  {_sentence(change)}")

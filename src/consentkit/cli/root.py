@@ -39,13 +39,15 @@ class _Commands(click.Group):
     def __init__(self, prefix: str = "", **options: Any) -> None:
         super().__init__(no_args_is_help=True, **options)
         self._prefix = f"{prefix} " if prefix else ""
-        own = {name.removeprefix(self._prefix).split()[0] for name in _COMMANDS if name.startswith(self._prefix)}
+        own = {
+            name.removeprefix(self._prefix).split()[0] for name in _COMMANDS if name.startswith(self._prefix)
+        }
         self._names = sorted(own)
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return self._names
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in self._names:
             return None
         full = self._prefix + cmd_name
@@ -54,7 +56,7 @@ class _Commands(click.Group):
         command = import_module(f"consentkit.cli.{full.replace(' ', '_')}").command
         return command if isinstance(command, click.Command) else None
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         full_names = ((name, self._prefix + name) for name in self._names)
         with formatter.section("Commands"):
             formatter.write_dl([(name, _COMMANDS.get(full) or _GROUPS[full]) for name, full in full_names])

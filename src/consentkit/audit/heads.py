@@ -1,0 +1,121 @@
+"""Signed checkpoints: the newest one, those that the pack keeps, and the one that the auditor kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from consentkit.audit.pack import CHECKPOINT, Pack
+from consentkit.audit.tree import Tree
+from consentkit.errors import InvalidNote
+from consentkit.tlog import Checkpoint, QuorumResult, TrustPolicy
+
+__all__ = ["Heads", "check_consistency", "read_heads"]
+
+_NAME = re.compile(r"0|[1-9][0-9]{0,18}")
+
+
+@frozen
+class Heads:
+    """What the trusted log signed: its newest checkpoint, and the root of every earlier one by size.
+
+    `newest` is None when nothing in the pack is signed as it must be. `quorum` tells who cosigned it.
+    """
+
+    newest: Checkpoint | None
+    quorum: QuorumResult | None
+    past: Mapping[int, bytes]
+    previous: Checkpoint | None
+
+
+def read_heads(pack: Pack, trust: TrustPolicy, previous: bytes | None) -> Heads:
+    """Read every checkpoint of a pack. Raises InvalidNote when `previous` is none that the log signed.
+
+    Where `log/checkpoint` is missing or wrong, the newest of the others stands in, so that the rest of the pack
+    can still be looked at.
+    """
+    kept = None if previous is None else trust.check_quorum(previous).checkpoint
+    current = _read_current(pack, trust)
+    past = _read_past(pack, trust, current.checkpoint.log_name if current else None)
+    newest = current.checkpoint if current else max(past.values(), key=lambda one: one.size, default=None)
+    if newest and past and (last := max(past)) > newest.size:
+        message = f"checkpoints/{last} is newer than log/checkpoint, which is of size {newest.size}"
+        pack.findings.add("checkpoint-stale", message, CHECKPOINT, newest.size)
+    return Heads(newest, current, {size: one.root for size, one in past.items()}, kept)
+
+
+def _read_current(pack: Pack, trust: TrustPolicy) -> QuorumResult | None:
+    data = pack.fetch("checkpoint", CHECKPOINT, missing="checkpoint-missing")
+    if data is None:
+        return None
+    try:
+        result = trust.check_quorum(data)
+    except InvalidNote as error:
+        pack.findings.add("checkpoint-invalid", f"{CHECKPOINT}: {error.message}", CHECKPOINT)
+        return None
+    if not result.satisfied:
+        found = ", ".join(result.found) or "none"
+        message = f"{CHECKPOINT} needs cosignatures of {result.needed}; there are: {found}"
+        pack.findings.add("quorum-missing", message, CHECKPOINT)
+    return result
+
+
+def _read_past(pack: Pack, trust: TrustPolicy, log_name: str | None) -> dict[int, Checkpoint]:
+    sizes = sorted(int(name) for name in pack.folder.names("checkpoints") if _NAME.fullmatch(name))
+    found = {size: _read_one(pack, trust, size, log_name) for size in sizes}
+    return {size: checkpoint for size, checkpoint in found.items() if checkpoint}
+
+
+def _read_one(pack: Pack, trust: TrustPolicy, size: int, log_name: str | None) -> Checkpoint | None:
+    path = f"checkpoints/{size}"
+    data = pack.fetch("checkpoint", path, missing="past-checkpoint-invalid")
+    if data is None:
+        return None
+    try:
+        checkpoint = trust.check_quorum(data).checkpoint
+    except InvalidNote as error:
+        pack.findings.add("past-checkpoint-invalid", f"{path}: {error.message}", path)
+        return None
+    if log_name not in (None, checkpoint.log_name):
+        message = f"{path} is of the log {checkpoint.log_name!r}"
+        pack.findings.add("past-checkpoint-invalid", message, path)
+        return None
+    if checkpoint.size != size:
+        message = f"{path} is the checkpoint of size {checkpoint.size}"
+        pack.findings.add("past-checkpoint-misnamed", message, path)
+        return None
+    return checkpoint
+
+
+def check_consistency(pack: Pack, heads: Heads, tree: Tree) -> None:
+    """Compare the tree with every root that the log signed."""
+    good = {size for size, root in heads.past.items() if tree.roots.get(size) == root}
+    for size, root in heads.past.items():
+        if size not in good and size in tree.roots and root != tree.roots[size]:
+            message = f"the first {size} entries are not those of checkpoints/{size}"
+            pack.findings.add("past-checkpoint-fork", message, f"checkpoints/{size}", max_below(good, size))
+    if heads.newest and tree.root is not None and tree.root != heads.newest.root:
+        message = f"the {tree.size} entries do not hash to the root that the log signed"
+        pack.findings.add("root-mismatch", message, CHECKPOINT, max_below(good, tree.size))
+    if heads.newest and heads.previous:
+        _check_previous(pack, heads.newest, heads.previous, tree)
+
+
+def max_below(sizes: set[int], size: int) -> int:
+    """Return the largest of `sizes` below `size`: entries before it are proven, and the trouble is behind."""
+    return max((one for one in sizes if one < size), default=0)
+
+
+def _check_previous(pack: Pack, newest: Checkpoint, previous: Checkpoint, tree: Tree) -> None:
+    if previous.log_name != newest.log_name:
+        message = f"the earlier checkpoint is of the log {previous.log_name!r}, not of {newest.log_name!r}"
+        pack.findings.add("previous-fork", message)
+    elif previous.size > newest.size:
+        gone = previous.size - newest.size
+        message = f"the log had {previous.size} entries when the earlier checkpoint was kept; {gone} are gone"
+        pack.findings.add("previous-rollback", message, CHECKPOINT, newest.size)
+    elif tree.roots.get(previous.size, previous.root) != previous.root:
+        message = f"the first {previous.size} entries are not those that the earlier checkpoint stands for"
+        pack.findings.add("previous-fork", message, CHECKPOINT, 0)

@@ -1,0 +1,84 @@
+"""Histories: the records of one visitor, numbered from 0, each naming the commitment of the one before."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode
+from datetime import datetime, timedelta
+
+from attrs import define, field
+
+from consentkit.audit.findings import Findings
+from consentkit.audit.openings import Link
+from consentkit.audit.pack import opening_path
+from consentkit.tlog import TILE_WIDTH
+
+__all__ = ["MAX_SKEW", "Histories", "Times"]
+
+MAX_SKEW = timedelta(seconds=300)
+"""How far a record may be dated before one that the log has earlier."""
+
+
+@define
+class Histories:
+    """Follows every history through the log, in order of index.
+
+    `tails` maps the commitment of each history's last record to its number and pseudonym, `last` each disclosed
+    pseudonym to the number of its last record, and `closed` holds commitments of erased and expired records that
+    nothing has followed yet. Links are checked even where a pack does not disclose whose records they join.
+    """
+
+    findings: Findings
+    tails: dict[bytes, tuple[int, str | None]] = field(factory=dict)
+    last: dict[str, int] = field(factory=dict)
+    closed: set[bytes] = field(factory=set)
+    undisclosed: int = 0
+
+    def take(self, link: Link) -> None:
+        """Take in the next record."""
+        self.undisclosed += link.history is None
+        if problem := self._problem(link):
+            message = f"record {link.index}, number {link.sequence} of its history, {problem[1]}"
+            self.findings.add(problem[0], message, opening_path(link.index // TILE_WIDTH), link.index)
+        self.tails[link.commitment] = link.sequence, link.history
+        if link.history is not None:
+            self.last[link.history] = max(link.sequence, self.last.get(link.history, 0))
+
+    def _problem(self, link: Link) -> tuple[str, str] | None:
+        """Return id and words of what is wrong with a link, having used up the tail that it follows."""
+        known = self.last.get(link.history) if link.history is not None else None
+        if known is not None and link.sequence <= known:
+            return "history-repeated", f"comes after number {known} of the same history"
+        if link.previous is None:
+            return None
+        previous = urlsafe_b64decode(link.previous + "=")
+        tail = self.tails.pop(previous, None)
+        if tail is None:
+            if previous not in self.closed:
+                return (
+                    "history-gap",
+                    "follows a record that the log does not have or that another one follows",
+                )
+            self.closed.remove(previous)
+            return ("history-broken", "leaves out the one before") if known == link.sequence - 1 else None
+        sequence, history = tail
+        if sequence + 1 != link.sequence:
+            return "history-broken", f"follows number {sequence}"
+        if None not in (history, link.history) and history != link.history:
+            return "history-broken", "follows a record of another history"
+        return None
+
+
+@define
+class Times:
+    """Notices records that are dated long before one that stands earlier in the log."""
+
+    findings: Findings
+    latest: datetime | None = None
+
+    def take(self, link: Link) -> None:
+        """Take in the next record."""
+        if self.latest is not None and link.time < self.latest - MAX_SKEW:
+            message = f"record {link.index} is dated {self.latest - link.time} before an earlier one"
+            self.findings.add("time-backwards", message, opening_path(link.index // TILE_WIDTH), link.index)
+        if self.latest is None or link.time > self.latest:
+            self.latest = link.time

@@ -1,0 +1,210 @@
+"""What the log says about itself: keys, policies, notices and tombstones, from its own entries."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from hashlib import sha256
+
+from attrs import define, evolve, field, frozen
+
+from consentkit.audit.findings import Findings
+from consentkit.audit.pack import bundle_path
+from consentkit.audit.tree import Bundle
+from consentkit.errors import InvalidKey, InvalidLog
+from consentkit.evidence.entry import (
+    Entry,
+    ErasedEntry,
+    ExpiredEntry,
+    HoldEntry,
+    KeyEntry,
+    KeyRevocation,
+    NoticeEntry,
+    PolicyEntry,
+    PredecessorEntry,
+    parse_entry,
+)
+from consentkit.keys import check_public_key, thumbprint
+from consentkit.tlog import TILE_WIDTH
+
+__all__ = ["RECORD_PREFIX", "Bits", "Facts", "KeyLife", "LogState"]
+
+RECORD_PREFIX = b"consentkit/1 record "
+
+
+@frozen
+class KeyLife:
+    """A record key and the indexes of the entries that speak of it: it signs those in between."""
+
+    public_key: bytes
+    added: int
+    retired: int | None = None
+    distrusted: int | None = None
+
+
+@frozen
+class Facts:
+    """What records are judged by; policies map a digest to index and version, notices one to an index."""
+
+    log_name: str
+    keys: Mapping[str, KeyLife]
+    policies: Mapping[str, tuple[int, str]]
+    notices: Mapping[str, int]
+    expired_below: int
+
+
+class Bits:
+    """A set of indexes, one bit each."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def add(self, index: int) -> None:
+        """Put `index` in."""
+        if (missing := index // 8 + 1 - len(self._bytes)) > 0:
+            self._bytes.extend(bytes(missing))
+        self._bytes[index // 8] |= 1 << index % 8
+
+    def __contains__(self, index: int) -> bool:
+        place = index // 8
+        return place < len(self._bytes) and bool(self._bytes[place] >> index % 8 & 1)
+
+
+@define
+class LogState:
+    """Gathers what the entries say, bundle by bundle in order.
+
+    `digests` holds SHA-256 of every bundle (32 bytes each), so that a bundle which reads differently the next
+    time is noticed. `kinds` counts entries.
+    """
+
+    findings: Findings
+    keys: dict[str, KeyLife] = field(factory=dict)
+    policies: dict[str, tuple[int, str]] = field(factory=dict)
+    notices: dict[str, int] = field(factory=dict)
+    erased: Bits = field(factory=Bits)
+    expired_below: int = 0
+    holds: bool = False
+    kinds: Counter[str] = field(factory=Counter)
+    digests: dict[int, bytes] = field(factory=dict)
+    wrong: dict[int, frozenset[int]] = field(factory=dict)
+
+    def facts(self, log_name: str) -> Facts:
+        """Return what all records of the log are judged by, once all bundles were taken in."""
+        return Facts(log_name, self.keys, self.policies, self.notices, self.expired_below)
+
+    def take(self, bundle: Bundle) -> None:
+        """Take in the entries of a bundle that are those of the signed tree."""
+        self.digests[bundle.number] = sha256(bundle.data).digest()
+        if bundle.wrong:
+            self.wrong[bundle.number] = bundle.wrong
+        first = bundle.number * TILE_WIDTH
+        records = 0
+        for place, line in enumerate(bundle.entries):
+            if line.startswith(RECORD_PREFIX):
+                records += 1
+            elif place not in bundle.wrong:
+                path = bundle_path(bundle.number, len(bundle.entries))
+                self._take_line(_Place(path, first + place), line)
+        self.kinds["record"] += records
+
+    def _take_line(self, place: _Place, line: bytes) -> None:
+        try:
+            entry = parse_entry(line)
+        except InvalidLog as error:
+            self._add("entry-malformed", f"entry {place.index} is malformed: {error.message}", place)
+            self.kinds["malformed"] += 1
+            return
+        self.kinds[_KINDS.get(type(entry), "unknown")] += 1
+        self._take_entry(place, entry)
+
+    def _take_entry(self, place: _Place, entry: Entry) -> None:
+        match entry:
+            case PolicyEntry(digest, version):
+                if self.policies.setdefault(digest, (place.index, version))[1] != version:
+                    self._add("policy-version", f"entry {place.index} gives a policy another version", place)
+            case NoticeEntry(digest):
+                self.notices.setdefault(digest, place.index)
+            case KeyEntry() | KeyRevocation():
+                self._take_key(place, entry)
+            case ErasedEntry(index, _, _):
+                if index < place.index:
+                    self.erased.add(index)
+                else:
+                    self._add("tombstone-invalid", f"entry {place.index} erases index {index}", place)
+            case ExpiredEntry(size, _):
+                if size <= place.index:
+                    self.expired_below = max(self.expired_below, size)
+                else:
+                    self._add("tombstone-invalid", f"entry {place.index} expires up to index {size}", place)
+            case _:
+                self._take_other(place, entry)
+
+    def _take_other(self, place: _Place, entry: Entry) -> None:
+        match entry:
+            case HoldEntry(action, hold_id, _):
+                self.holds = True
+                self._add(
+                    "hold-unchecked", f"entry {place.index} ({action} {hold_id}) was not checked", place
+                )
+            case PredecessorEntry(log_name, size, _):
+                self._add("log-continued", f"the log carries on after {size} entries of {log_name!r}", place)
+            case _:
+                self._add("entry-unknown", f"entry {place.index} is of an unknown kind", place)
+
+    def _take_key(self, place: _Place, entry: KeyEntry | KeyRevocation) -> None:
+        life = self.keys.get(entry.key_id)
+        problem = _key_problem(entry, life)
+        if problem:
+            self._add("key-invalid", f"entry {place.index}: {problem}", place)
+        elif entry.purpose != "record":
+            return
+        elif isinstance(entry, KeyRevocation) and life:
+            first = entry.first_distrusted
+            first = first if life.distrusted is None else min(first, life.distrusted)
+            self.keys[entry.key_id] = evolve(life, distrusted=first)
+        elif isinstance(entry, KeyEntry) and entry.action == "add":
+            self.keys.setdefault(entry.key_id, KeyLife(entry.public_key, place.index))
+        elif life:
+            self.keys[entry.key_id] = evolve(life, retired=place.index)
+
+    def _add(self, id: str, message: str, place: _Place) -> None:  # noqa: A002
+        self.findings.add(id, message, place.file, place.index)
+
+
+@frozen
+class _Place:
+    file: str
+    index: int
+
+
+def _key_problem(entry: KeyEntry | KeyRevocation, life: KeyLife | None) -> str:
+    """Say what is wrong with an entry about a key, given what the log said of it before; "" if nothing."""
+    if isinstance(entry, KeyRevocation) or entry.action == "retire":
+        if entry.purpose == "record" and life is None:
+            return "the key was never introduced"
+        return "the key is retired already" if life and _retires_again(entry, life) else ""
+    try:
+        check_public_key(entry.public_key)
+    except InvalidKey as error:
+        return error.message
+    if thumbprint(entry.public_key) != entry.key_id:
+        return "the key id is not the thumbprint of the key"
+    over = life is not None and (life.retired, life.distrusted) != (None, None)
+    return "a key that was given up is introduced again" if over else ""
+
+
+def _retires_again(entry: KeyEntry | KeyRevocation, life: KeyLife) -> bool:
+    return isinstance(entry, KeyEntry) and life.retired is not None
+
+
+_KINDS = {
+    PolicyEntry: "policy",
+    NoticeEntry: "notice",
+    KeyEntry: "key",
+    KeyRevocation: "key",
+    ErasedEntry: "erased",
+    ExpiredEntry: "expired",
+    HoldEntry: "hold",
+    PredecessorEntry: "predecessor",
+}
