@@ -36,6 +36,7 @@ __all__ = [
     "CONSENT_NAMES",
     "ID_NAMES",
     "MAX_VALUE",
+    "NO_COOKIES",
     "REFUSAL_LIFETIME",
     "UNSIGNED_REFUSAL",
     "CookieState",
@@ -92,7 +93,8 @@ class CookieState:
     """All that the cookies of one request say.
 
     `present` names those of consentkit's cookies that the request carried; `value` is the value under the
-    name in use, if there was exactly one. `unsigned` says that an unsigned refusal was among them.
+    name in use, if there was exactly one. `unsigned` says that an unsigned refusal was among them, `strays`
+    that other names than those in use came along.
     """
 
     decisions: Decisions
@@ -100,9 +102,11 @@ class CookieState:
     present: frozenset[str]
     value: str | None
     unsigned: bool = False
+    strays: bool = False
 
 
 NO_COOKIES: Final = CookieState(NOTHING, None, frozenset(), None)
+"""What the cookies of a request say that carries none of ours."""
 
 
 def parse_cookie_headers(raw: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
@@ -333,7 +337,8 @@ def read(
             merged = _with_refusals(merged, decisions(other), now)
     id_cookie = parse_id(one(f"{name}-id") or "")
     unsigned = any(UNSIGNED_REFUSAL in values for values in found.values())
-    return CookieState(merged, id_cookie, frozenset(found), one(name), unsigned)
+    strays = not found.keys() <= {name, f"{name}-id"}
+    return CookieState(merged, id_cookie, frozenset(found), one(name), unsigned, strays)
 
 
 _OURS: Final = frozenset(name.encode() for name in (*CONSENT_NAMES, *ID_NAMES))

@@ -1,0 +1,482 @@
+"""ConsentManager: a policy, its keys and its ledger, tied together once and asked for every request."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterable, Mapping
+from os import PathLike
+from types import TracebackType
+from typing import Any, Final, Self
+
+import attrs
+
+from consentkit.banner import Notice, check, notice_for
+from consentkit.consent import (
+    Answer,
+    Consent,
+    Decisions,
+    IdCookie,
+    NoticeRef,
+    Outcome,
+    Reason,
+    Signals,
+    Story,
+    decide,
+    parse_gpc,
+    resolve,
+)
+from consentkit.consent.cookie import NO_COOKIES, CookieState, encode, encode_id, read
+from consentkit.consent.decision import DAY, MILLISECOND
+from consentkit.errors import InvalidOption, LedgerError, PolicyError
+from consentkit.evidence import Choice, Ledger, RecordDraft
+from consentkit.keys import Keys
+from consentkit.policy import Model, Policy, PolicyHistory, Regime
+from consentkit.web.jar import Jar
+from consentkit.web.language import language_of
+from consentkit.web.protocol import Decided, Options, Visit
+from consentkit.web.request import Request
+
+__all__ = ["ConsentManager", "EventHook"]
+
+EventHook = Callable[[str, Mapping[str, object]], object]
+"""Told that something happened: its name and data that identify nobody."""
+
+_log = logging.getLogger(__name__)
+
+_RENEW_AFTER: Final = 30 * DAY
+_REMEMBERED: Final = 4096
+_UNREADABLE: Final = Decisions(unreadable=True)
+
+
+def _system_clock() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@attrs.frozen
+class _Read:
+    """What was read from one set of cookies, and from when on it holds."""
+
+    state: CookieState
+    since: int
+
+
+@attrs.frozen
+class _Posted:
+    """An answer on its way: who sent it, what it changes, and the record to write if anything is new."""
+
+    visit: Visit
+    answer: Answer
+    jar: Jar
+    now: int
+    outcome: Outcome
+    history: str
+    draft: RecordDraft | None
+
+
+class ConsentManager:
+    """The one object that an application builds: it reads requests and puts decisions into force.
+
+    Build it with `open`. It is safe to use from many threads; forked workers open one each or share one
+    that was opened before the fork, since the ledger starts its thread when it is first written to.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        ledger: Ledger,
+        keys: Keys,
+        *,
+        options: Options,
+        region: Callable[[Request], str | None] | None = None,
+        language: Callable[[Request], str | None] | None = None,
+        clock: Callable[[], int] = _system_clock,
+        on_event: EventHook | None = None,
+    ) -> None:
+        _check(policy)
+        self.clock, self.options, self.ledger = clock, options, ledger
+        self._keys, self._region, self._language, self._on_event = keys, region, language, on_event
+        ledger.publish_policy(policy)
+        self.history = PolicyHistory(policy, _earlier(policy, ledger.policies()))
+        self._notices = {(n.language, n.model): n for n in _notices(policy)}
+        for notice in self._notices.values():
+            ledger.publish_notice(notice.html)
+        self._by_digest = {notice.digest: notice for notice in self._notices.values()}
+        self._old_notices = list(self.history.earlier)
+        self._remembered: dict[tuple[Any, ...], _Read] = {}
+        self._resolved: dict[tuple[Any, ...], tuple[int, Consent]] = {}
+
+    @classmethod
+    def open(
+        cls,
+        policy: Policy | Mapping[str, Any] | str | PathLike[str],
+        *,
+        ledger: Ledger | str,
+        keys: Keys | str | PathLike[str],
+        region: Callable[[Request], str | None] | None = None,
+        language: Callable[[Request], str | None] | None = None,
+        clock: Callable[[], int] = _system_clock,
+        on_event: EventHook | None = None,
+        **options: Any,
+    ) -> Self:
+        """Open the ledger, put the policy into force and publish its notices.
+
+        `ledger` is a URL such as `sqlite:///consent.db`; `keys` a folder that `consentkit keys new` wrote, or
+        keys. `region` tells where a request comes from (see `consentkit.web.region`), `language` overrides
+        `Accept-Language`, `clock` gives UTC milliseconds, `on_event` is told what happens. Further options
+        are those of `consentkit.web.Options`.
+
+        Raises PolicyError, InvalidKey, InvalidOption or LedgerError, each saying what to do.
+        """
+        loaded = _load(policy)
+        ring = keys if isinstance(keys, Keys) else Keys.load(keys)
+        chosen = _options(options)
+        _check(loaded)
+        opened = isinstance(ledger, str)
+        book = (
+            Ledger.open(ledger, keys=ring, clock=clock, on_event=on_event)
+            if isinstance(ledger, str)
+            else ledger
+        )
+        try:
+            return cls(
+                loaded,
+                book,
+                ring,
+                options=chosen,
+                region=region,
+                language=language,
+                clock=clock,
+                on_event=on_event,
+            )
+        except BaseException:
+            if opened:
+                book.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what is waiting and close the ledger."""
+        self.ledger.close()
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self.history.current
+
+    # Reading a request
+
+    def visit(self, request: Request) -> Visit:
+        """Read what a request says of its visitor. Writes nothing and raises for nothing that was sent."""
+        now = self.clock()
+        jar = Jar.of(request, self.options)
+        state = self._read(request, jar, now)
+        decisions = self._usable(state)
+        signals = Signals(parse_gpc(request.header_values(b"sec-gpc")))
+        consent = self._resolve(state, decisions, self.region(request), signals, now)
+        return Visit(
+            decisions, consent, state.id, state.present, self._renewals(jar, state, decisions, request, now)
+        )
+
+    def resolve(self, decisions: Decisions, region: str | None, signals: Signals) -> Consent:
+        """Work out what follows from decisions that did not come by cookie."""
+        return resolve(self.history, region, decisions, signals, self.clock())
+
+    def region(self, request: Request) -> str | None:
+        """Tell where the visitor is; None, and so the policy's fallback, when nothing says."""
+        if self._region is None:
+            return None
+        try:
+            return self._region(request)
+        except Exception:  # noqa: BLE001  the site's own callable; a visitor must not see it fail
+            _log.exception("the region callable failed; the fallback regime applies")
+            return None
+
+    def language(self, request: Request) -> str:
+        """Choose one of the policy's languages for a request."""
+        chosen = self._language(request) if self._language else None
+        return chosen if chosen in self.policy.languages else language_of(request, self.policy.languages)
+
+    def _read(self, request: Request, jar: Jar, now: int) -> CookieState:
+        raw = tuple(request.header_values(b"cookie"))
+        if not any(b"consent" in header for header in raw):
+            return NO_COOKIES
+        key = (raw, jar.name, request.host)
+        known = self._remembered.get(key)
+        if known is not None and known.since <= now:
+            return known.state
+        state = read(
+            request.cookies,
+            history=self.history,
+            keys=self._keys.cookie,
+            scopes=jar.scopes,
+            name=jar.name,
+            now=now,
+        )
+        # What was unreadable may be read later, and an unsigned refusal is always made now.
+        if not state.unsigned and not state.decisions.unreadable:
+            _remember(self._remembered, key, _Read(state, now))
+        return state
+
+    def _usable(self, state: CookieState) -> Decisions:
+        """Deny what the log no longer bears out: an entry of another log, beyond its head, or erased."""
+        decisions, id_cookie = state.decisions, state.id
+        if not decisions.grants:
+            return decisions
+        if id_cookie is None or not self.ledger.usable(id_cookie.log_name, id_cookie.index):
+            return _UNREADABLE
+        return decisions
+
+    def _resolve(
+        self, state: CookieState, decisions: Decisions, region: str | None, signals: Signals, now: int
+    ) -> Consent:
+        if state.unsigned or state.strays:
+            return resolve(self.history, region, decisions, signals, now)
+        key = (state.value, decisions.unreadable, region, signals.gpc)
+        known = self._resolved.get(key)
+        if known is not None and known[0] <= now < known[1].valid_until:
+            return known[1]
+        consent = resolve(self.history, region, decisions, signals, now)
+        _remember(self._resolved, key, (now, consent))
+        return consent
+
+    def _renewals(self, jar: Jar, state: CookieState, decisions: Decisions, now: int) -> tuple[bytes, ...]:
+        """Sign an unsigned refusal, and set a refusal again before browsers forget it."""
+        if not state.present or decisions.unreadable:
+            return ()
+        if state.unsigned and not decisions.grants:
+            value = encode(decisions, self.history, self._keys.cookie, jar.scope, None)
+            return (jar.set(value), *jar.drop_others(state.present))
+        refused = any(not story.granted for story in decisions.stories())
+        newest = max((story.time for story in decisions.stories()), default=now)
+        if state.value is None or not refused or now - newest < _RENEW_AFTER:
+            return ()
+        again = [jar.set(state.value)]
+        if decisions.grants and state.id is not None:
+            again.append(jar.set_id(encode_id(state.id)))
+        return tuple(again)
+
+    # Notices
+
+    def notice(self, language: str, model: Model) -> Notice:
+        """Give the notice in force, as published."""
+        return self._notices[language, model]
+
+    def notice_by_digest(self, digest: str) -> Notice | None:
+        """Give a notice that was published, by its digest; None when there is none."""
+        found = self._by_digest.get(digest)
+        while found is None and self._old_notices:
+            earlier = self._old_notices.pop()
+            self._by_digest |= {n.digest: n for n in _notices(earlier) if self.ledger.has_notice(n.digest)}
+            found = self._by_digest.get(digest)
+        return found
+
+    # Decisions
+
+    def decide_for(self, request: Request, answer: Answer) -> Decided:
+        """Put an answer into force and record it. Blocks until the record is durable.
+
+        Refusals take effect in any case; grants only once they are recorded, and only for a notice and a
+        policy that were published.
+        """
+        posted = self._prepare(request, answer)
+        if posted.draft is None:
+            return self._decided(posted.visit, posted.outcome, posted.visit.set_cookies)
+        try:
+            index = self.ledger.append(posted.draft).index
+        except LedgerError as error:
+            return self._unrecorded(posted, error)
+        return self._recorded(posted, index)
+
+    async def adecide_for(self, request: Request, answer: Answer) -> Decided:
+        """Do as `decide_for` does, without blocking the event loop."""
+        posted = self._prepare(request, answer)
+        if posted.draft is None:
+            return self._decided(posted.visit, posted.outcome, posted.visit.set_cookies)
+        try:
+            index = (await self.ledger.aappend(posted.draft)).index
+        except LedgerError as error:
+            return self._unrecorded(posted, error)
+        return self._recorded(posted, index)
+
+    def _prepare(self, request: Request, answer: Answer) -> _Posted:
+        visit, now = self.visit(request), self.clock()
+        told = answer.notice
+        shown = told is None or self.notice_by_digest(told.digest) is not None
+        outcome = decide(self.history, visit.decisions, answer, visit.consent.regime, now, grants=shown)
+        history = self._history_of(visit)
+        draft = None
+        if outcome.event is not None:
+            told = told if shown else None
+            draft = self._draft(visit, answer, outcome, told)
+            draft = attrs.evolve(
+                draft, history=history, site=request.site, extra=self._extra(request), time=now
+            )
+        return _Posted(visit, answer, Jar.of(request, self.options), now, outcome, history, draft)
+
+    def _recorded(self, posted: _Posted, index: int) -> Decided:
+        visit, outcome = posted.visit, posted.outcome
+        id_cookie = IdCookie(posted.history, index, self.ledger.log_name)
+        cookies = self._cookies(posted.jar, visit, outcome.decisions, id_cookie)
+        if not outcome.decisions.grants and f"{posted.jar.name}-id" in visit.present:
+            cookies = (*cookies, posted.jar.drop_id())
+        regime = visit.consent.regime.id
+        self.emit("decision.recorded", event=str(outcome.event), index=index, regime=regime)
+        return attrs.evolve(self._decided(visit, outcome, cookies), index=index, recorded=True)
+
+    def _unrecorded(self, posted: _Posted, error: LedgerError) -> Decided:
+        """Let the refusals of an answer take effect in this browser, since the ledger took no record."""
+        _log.warning("a decision could not be recorded: %s", error)
+        self.emit("decision.unrecorded", error=type(error).__name__)
+        visit = posted.visit
+        regime = visit.consent.regime
+        outcome = decide(self.history, visit.decisions, posted.answer, regime, posted.now, grants=False)
+        if outcome.event is None:
+            return self._decided(visit, outcome, visit.set_cookies)
+        cookies = self._cookies(posted.jar, visit, outcome.decisions, visit.id)
+        return attrs.evolve(self._decided(visit, outcome, cookies), device_only=True)
+
+    def _decided(self, visit: Visit, outcome: Outcome, cookies: tuple[bytes, ...]) -> Decided:
+        before = visit.consent
+        consent = resolve(self.history, before.region, outcome.decisions, before.signals, self.clock())
+        return Decided(
+            consent=consent,
+            set_cookies=cookies,
+            event=outcome.event,
+            grants_dropped=outcome.grants_dropped,
+            withdrawn=frozenset(n for n in self.policy.names if consent.reason(n) is Reason.REFUSED),
+        )
+
+    def _cookies(
+        self, jar: Jar, visit: Visit, decisions: Decisions, id_cookie: IdCookie | None
+    ) -> tuple[bytes, ...]:
+        bound = encode_id(id_cookie) if id_cookie and decisions.grants else None
+        value = encode(decisions, self.history, self._keys.cookie, jar.scope, bound)
+        ids = () if bound is None else (jar.set_id(bound),)
+        return (jar.set(value), *ids, *jar.drop_others(visit.present))
+
+    def _history_of(self, visit: Visit) -> str:
+        """The history that a record belongs to: the id cookie's where the consent cookie vouches for it."""
+        if visit.id is not None and visit.decisions.grants:
+            return visit.id.history
+        return urlsafe_b64encode(secrets.token_bytes(16)).rstrip(b"=").decode()
+
+    def _draft(self, visit: Visit, answer: Answer, outcome: Outcome, notice: NoticeRef | None) -> RecordDraft:
+        consent = visit.consent
+        policy = (self.history.find(notice.policy) if notice else None) or self.policy
+        return RecordDraft(
+            event=str(outcome.event),
+            method=answer.method,
+            site="",
+            choices=_choices(outcome.categories),
+            services=_choices(outcome.services),
+            asked=outcome.asked,
+            policy=(policy.digest, policy.version),
+            notice=notice and (notice.digest, notice.language, notice.template, notice.layout),
+            region=consent.region,
+            regime=consent.regime.id,
+            model=str(notice.model if notice else consent.regime.model),
+            signals={"gpc": consent.signals.gpc, "shown": answer.signal_shown},
+            expires=_expiry(outcome, consent.regime),
+            history="",
+        )
+
+    def _extra(self, request: Request) -> dict[str, str]:
+        """The optional fields that the policy asks for, and gives a reason for."""
+        sources = {"user_agent": b"user-agent", "page": b"referer"}
+        found = {
+            name: b"".join(request.header_values(header)[:1]).decode("latin-1")[:1024]
+            for name, header in sources.items()
+            if name in self.policy.optional_fields
+        }
+        return {name: value for name, value in found.items() if value}
+
+    # Events
+
+    def emit(self, event: str, **data: object) -> None:
+        """Tell the site's event hook that something happened; a failing hook is logged and changes nothing."""
+        if self._on_event is None:
+            return
+        try:
+            self._on_event(event, data)
+        except Exception:  # noqa: BLE001  the site's own callable
+            _log.exception("the event hook failed on %s", event)
+
+    def receipt(self, request: Request) -> bytes | None:
+        """Give the receipt of the decision that the request's id cookie names; None when there is none."""
+        visit = self.visit(request)
+        if visit.id is None or not visit.decisions.grants:
+            return None
+        return self.ledger.receipt(visit.id.index).to_json()
+
+
+def _load(policy: Policy | Mapping[str, Any] | str | PathLike[str]) -> Policy:
+    if isinstance(policy, Policy):
+        return policy
+    return Policy.from_dict(policy) if isinstance(policy, Mapping) else Policy.load(policy)
+
+
+def _options(given: Mapping[str, Any]) -> Options:
+    known = {field.name for field in attrs.fields(Options)}
+    for name in given:
+        if name not in known:
+            raise InvalidOption(
+                f"there is no option {name!r}", remedy=f"options are: {', '.join(sorted(known))}"
+            )
+    return Options(**given)
+
+
+def _check(policy: Policy) -> None:
+    """Refuse what may not be served: a fallback weaker than opt-in unasked, texts or languages that lack."""
+    models = {policy.fallback.model, *policy.fallback.models.values()}
+    if models != {Model.OPT_IN} and not policy.weaker_fallback_allowed:
+        raise InvalidOption(
+            f"the fallback regime {policy.fallback.id!r} is weaker than opt-in, for visitors of unknown region",
+            remedy='name an opt-in regime, or say "allow_weaker": true under /fallback if you mean it',
+        )
+    problems = check(policy)
+    if problems:
+        raise PolicyError(problems)
+
+
+def _earlier(policy: Policy, canonical_forms: Iterable[bytes]) -> tuple[Policy, ...]:
+    """The policies that were in force before; consent under one that cannot be read any more is asked again."""
+    found = []
+    for canonical in canonical_forms:
+        try:
+            found.append(Policy.from_bytes(canonical))
+        except PolicyError as error:
+            _log.warning("an earlier policy cannot be read any more: %s", error)
+    return tuple(earlier for earlier in found if earlier.digest != policy.digest)
+
+
+def _notices(policy: Policy) -> list[Notice]:
+    models = sorted({regime.model for regime in policy.regimes})
+    return [notice_for(policy, language, model) for language in policy.languages for model in models]
+
+
+def _choices(stories: Mapping[str, Story]) -> dict[str, Choice]:
+    return {name: Choice(story.granted, story.basis.value) for name, story in stories.items()}
+
+
+def _expiry(outcome: Outcome, regime: Regime) -> int | None:
+    """When the last of the grants told lapses, in UTC milliseconds; None where nothing is granted."""
+    told = (*outcome.categories.values(), *outcome.services.values())
+    lifetime = regime.consent_lifetime // MILLISECOND
+    return max((story.time + lifetime for story in told if story.granted), default=None)
+
+
+def _remember(cache: dict[Any, Any], key: Any, value: Any) -> None:
+    """Keep a value in a bounded cache; a full one starts over, which costs less than keeping an order."""
+    if len(cache) >= _REMEMBERED:
+        cache.clear()
+    cache[key] = value
