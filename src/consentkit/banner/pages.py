@@ -1,0 +1,132 @@
+"""consentkit's own pages: the choices, and the declaration of all that the site uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from consentkit.banner.facts import service_facts, stored_item
+from consentkit.banner.layers import Frame, Live, second_layer
+from consentkit.banner.markup import Markup, element, encode, join, link
+from consentkit.banner.notice import Notice, allowed, document, say, script_element
+from consentkit.banner.urls import Urls
+from consentkit.consent import Consent, Reason
+from consentkit.consent.cookie import REFUSAL_LIFETIME
+from consentkit.policy import NECESSARY, Category, Lifetime, Policy
+
+__all__ = ["declaration_page", "preferences_page"]
+
+
+def preferences_page(
+    policy: Policy,
+    notice: Notice,
+    *,
+    consent: Consent,
+    signals_shown: bool,
+    urls: Urls,
+    message: str | None = None,
+) -> bytes:
+    """Return the page of choices: what holds now and why, and a form to change it. A whole document, ASCII only.
+
+    `message` says what became of a choice just made: "saved", "local" (a refusal that could not be recorded),
+    "again" (a grant did not take effect), or "failed".
+    """
+    frame = Frame.of(policy, notice.language, notice.model)
+    live = Live(urls, notice.digest, allowed(policy, consent), consent)
+    title = frame.text("control")
+    body = element(
+        "main",
+        element("h1", title),
+        second_layer(frame, signal=signals_shown, live=live),
+        element("p", link(urls.declaration, frame.text("declaration.title"))),
+        _receipt(frame, consent, urls),
+        *_about(frame, urls),
+        class_="ck-page",
+    )
+    script = script_element(urls, live.on)
+    return encode(document(frame, title, join(body, say(frame, message)), *_head(urls), script))
+
+
+def declaration_page(policy: Policy, language: str, *, urls: Urls) -> bytes:
+    """Return the page that lists every service with provider, recipients, cookies and other storage.
+
+    A whole document, ASCII only, the same for every visitor. Raises UnknownLanguage.
+    """
+    frame = Frame.of(policy, language, policy.fallback.model)
+    title = frame.text("declaration.title")
+    body = element(
+        "main",
+        element("h1", title),
+        element("p", frame.text("declaration.intro")),
+        *(_declared(frame, category, urls) for category in policy.categories),
+        element("p", link(urls.preferences, frame.text("control"))),
+        *_about(frame, urls),
+        class_="ck-page",
+    )
+    return encode(document(frame, title, body, *_head(urls)))
+
+
+def _declared(frame: Frame, category: Category, urls: Urls) -> Markup:
+    services = frame.policy.services_in(category.id)
+    facts = [
+        join(
+            element("h3", frame.service_title(service)),
+            service_facts(frame.catalogue, frame.policy, service, full=True),
+        )
+        for service in services
+    ]
+    own = [_own_cookies(frame, urls)] if category.id == NECESSARY else []
+    return element(
+        "section",
+        element("h2", frame.title(category), id=f"ck-c-{category.id}"),
+        element("p", frame.description(category)),
+        *(own + facts or [element("p", frame.text("declaration.empty"))]),
+        class_="ck-cat",
+        aria_labelledby=f"ck-c-{category.id}",
+    )
+
+
+def _own_cookies(frame: Frame, urls: Urls) -> Markup:
+    """Declare what consentkit itself stores: the choice, and for visitors who granted something its record's id."""
+    kept = frame.catalogue.duration(Lifetime(REFUSAL_LIFETIME // 86_400, "day"))
+    kind, why = frame.text("kind.first"), frame.text("own.purpose")
+    words = frame.text("stored.purpose", kind=kind, duration=kept, purpose=why)
+    names = (urls.cookie, f"{urls.cookie}-id")
+    return join(
+        element("h3", frame.text("own.title")),
+        element(
+            "dl", element("dt", frame.text("fact.stored")), *(stored_item(name, words) for name in names)
+        ),
+    )
+
+
+def _about(frame: Frame, urls: Urls) -> Iterator[Markup]:
+    """Say who is responsible, and lead to the privacy policy and back to the site."""
+    who = frame.policy.controller
+    place = frame.catalogue.place(", ".join(filter(None, (who.name, who.address))), who.country)
+    mail = "@" in who.contact and not who.contact.lower().startswith(("http:", "https:", "mailto:"))
+    contact = link(f"mailto:{who.contact}" if mail else who.contact, frame.text("contact"))
+    yield element(
+        "p",
+        frame.text("responsible", name=place),
+        " ",
+        contact,
+        " ",
+        link(who.privacy_policy, frame.text("privacy_policy")),
+    )
+    yield element("p", link(urls.home, frame.text("back")))
+
+
+def _receipt(frame: Frame, consent: Consent, urls: Urls) -> Markup | None:
+    """Offer a receipt to a visitor who granted something, for then there is an entry in the log."""
+    if not any(consent.reason(name) is Reason.GRANTED for name in frame.policy.names):
+        return None
+    return element("p", link(urls.receipt, frame.text("receipt"), download="receipt.json"))
+
+
+def _head(urls: Urls) -> tuple[Markup, ...]:
+    """Return what the pages' heads share; the referrer policy keeps `Origin` on posts and tells nobody else."""
+    return (
+        element("meta", name="referrer", content="same-origin"),
+        element("meta", name="robots", content="noindex"),
+        element("link", rel="stylesheet", href=urls.style),
+    )
