@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
-from consentkit.banner.notice import Notice
 from consentkit.consent.cookie import IdCookie
 from consentkit.consent.decision import Answer, Decisions, Event
 from consentkit.consent.resolve import Consent
 from consentkit.errors import InvalidOption
 from consentkit.policy import Model, PolicyHistory
 from consentkit.web.request import Request, parse_authority
+
+if TYPE_CHECKING:
+    from consentkit.banner.notice import Notice
 
 __all__ = ["Decided", "Manager", "Options", "Visit"]
 
@@ -27,7 +29,9 @@ def _web_origin(value: str) -> str:
     scheme, _, rest = value.lower().partition("://")
     authority = parse_authority(rest.encode("utf-8"), scheme)
     if scheme not in ("http", "https") or not authority:
-        raise InvalidOption(f"site_origins: {value!r} is no web origin", remedy='write it as "https://example.com"')
+        raise InvalidOption(
+            f"site_origins: {value!r} is no web origin", remedy='write it as "https://example.com"'
+        )
     return f"{scheme}://{authority}"
 
 
@@ -37,7 +41,9 @@ def _web_origins(values: tuple[str, ...]) -> tuple[str, ...]:
 
 def _is_prefix(_: object, __: object, value: str) -> None:
     if not _PREFIX.fullmatch(value) or ".." in value:
-        raise InvalidOption(f"prefix: {value!r} is no path", remedy='write it as "/consent", without a final slash')
+        raise InvalidOption(
+            f"prefix: {value!r} is no path", remedy='write it as "/consent", without a final slash'
+        )
 
 
 def _is_shared_domain(_: object, __: object, value: str | None) -> None:
@@ -73,7 +79,9 @@ class Options:
 
     def secure(self, request: Request) -> bool:
         """Tell whether cookies for this request carry `Secure` and a name prefix."""
-        return request.secure_host and (request.scheme in ("https", "wss") or request.host not in self.insecure_hosts)
+        return request.secure_host and (
+            request.scheme in ("https", "wss") or request.host not in self.insecure_hosts
+        )
 
 
 @attrs.frozen

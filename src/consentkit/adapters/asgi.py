@@ -1,0 +1,205 @@
+"""ASGI 3: a pure callable around the application, for http and websocket scopes.
+
+    app = ConsentMiddleware(app, manager)
+
+Put it outside of whatever sets cookies (sessions included) and inside of whatever compresses. Needs asyncio:
+a decision is recorded in a thread, so that storage never holds up the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from consentkit.web.exchange import KEY, Exchange, Started, consent_from, exchange_from
+from consentkit.web.front import Fronts
+from consentkit.web.protocol import Manager
+from consentkit.web.request import Request
+from consentkit.web.unclaimed import Unclaimed
+
+__all__ = ["ConsentMiddleware", "consent_from", "exchange_from"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+BODY_SECONDS = 10.0
+"""How long a decision's body may take to arrive."""
+
+# What sends a body, or ends one, without the bytes passing through here.
+_BEYOND_REACH = frozenset({"http.response.pathsend", "http.response.zerocopysend", "http.response.trailers"})
+
+
+class ConsentMiddleware:
+    """Wraps an application: reads consent lazily, keeps refused cookies back, serves consentkit's endpoints.
+
+    `manager` is a ConsentManager, or for an application of many sites a callable from host (lower-case, without
+    port) to manager. For a host that it answers with None or a LookupError, the request passes, everything but
+    `necessary` is denied, no banner is shown, and an error is logged.
+    """
+
+    def __init__(self, app: App, manager: Manager | Callable[[str], Manager | None]) -> None:
+        self.app = app
+        self._fronts = Fronts(manager)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection or request."""
+        kind = scope["type"]
+        if kind not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        front = self._fronts.single or self._fronts.at(_request(scope).host)
+        if front is None:
+            scope[KEY] = Unclaimed()
+            await self.app(scope, receive, send)
+            return
+        exchange = Exchange(front, _request, scope)
+        if kind == "websocket":
+            scope[KEY] = exchange
+            await self.app(scope, receive, _websocket_send(exchange, send))
+        elif front.owns(_path(scope)):
+            await _answer(exchange, receive, send)
+        else:
+            scope[KEY] = exchange
+            relay = _Relay(exchange, send)
+            await self.app(scope, receive, relay)
+            await relay.end()
+
+
+def _path(scope: Scope) -> str:
+    """Give the path below the mount point; servers differ in whether `path` has `root_path` in front."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "").rstrip("/")
+    if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
+        return path[len(root) :] or "/"
+    return path
+
+
+def _request(scope: Scope) -> Request:
+    return Request(
+        method=scope.get("method", "GET"),
+        path=_path(scope),
+        query=scope.get("query_string", b"").decode("latin-1"),
+        headers=scope["headers"],
+        scheme=scope.get("scheme", "http"),
+        root_path=scope.get("root_path", "").rstrip("/"),
+    )
+
+
+async def _answer(exchange: Exchange, receive: Receive, send: Send) -> None:
+    """Serve one of consentkit's own endpoints."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await _read(receive, exchange.body_limit)
+    except TimeoutError:
+        body = None
+    except _ClientGoneError:
+        return
+    if exchange.needs_thread:
+        response = await asyncio.to_thread(exchange.respond, body)
+    else:
+        response = exchange.respond(body)
+    await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+    await send({"type": "http.response.body", "body": response.body})
+
+
+class _ClientGoneError(Exception):
+    """The client hung up before its request was complete."""
+
+
+async def _read(receive: Receive, limit: int) -> bytes | None:
+    """Read a body as far as `limit`; what is beyond does not matter any more."""
+    body = bytearray()
+    more = limit > 0
+    while more and len(body) < limit:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _ClientGoneError
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return bytes(body[:limit])
+
+
+def _websocket_send(exchange: Exchange, send: Send) -> Send:
+    async def relay(message: Message) -> None:
+        kind = message["type"]
+        if kind == "websocket.accept":
+            message = {**message, "headers": exchange.accept(message.get("headers", ()))}
+        elif kind == "websocket.http.response.start":
+            started = exchange.start(message["status"], message.get("headers", ()), inject=False)
+            message = {**message, "headers": started.headers()}
+        await send(message)
+
+    return relay
+
+
+class _Relay:
+    """The `send` that an application gets: messages pass as they are, but for a response that must be changed."""
+
+    __slots__ = ("_exchange", "_held", "_send", "_start", "_started")
+
+    def __init__(self, exchange: Exchange, send: Send) -> None:
+        self._exchange, self._send = exchange, send
+        self._started: Started | None = None  # while the body goes through an injector
+        self._start: Message | None = None  # while the headers wait for it
+        self._held: list[bytes] = []
+
+    async def __call__(self, message: Message) -> None:
+        kind = message["type"]
+        if kind == "http.response.start":
+            await self._begin(message)
+        elif self._started is None:
+            await self._send(message)
+        elif kind == "http.response.body":
+            await self._body(message, self._started)
+        else:
+            if kind in _BEYOND_REACH:
+                await self.end(more=True)
+            await self._send(message)
+
+    async def _begin(self, message: Message) -> None:
+        headers = message.get("headers", ())
+        started = self._exchange.start(message["status"], headers)
+        if started.injector is not None:
+            self._started = started
+        if started.holds:
+            self._start = message
+            return
+        sent = started.headers()
+        await self._send(message if sent is headers else {**message, "headers": sent})
+
+    async def _body(self, message: Message, started: Started) -> None:
+        injector = started.injector
+        if injector is None:
+            await self._send(message)
+            return
+        data = injector.feed(message.get("body", b""), last=not message.get("more_body", False))
+        if self._start is not None:
+            self._held.append(data)
+            if not injector.settled:
+                return
+            data = await self._release(self._start, started)
+        if injector.settled:
+            self._started = None
+        await self._send({**message, "body": data})
+
+    async def _release(self, start: Message, started: Started) -> bytes:
+        self._start = None
+        await self._send({**start, "headers": started.headers()})
+        return b"".join(self._held)
+
+    async def end(self, *, more: bool = False) -> None:
+        """Send whatever was held back, since nothing will be injected any more."""
+        started, self._started = self._started, None
+        if started is None or started.injector is None:
+            return
+        self._held.append(started.injector.feed(b"", last=True))
+        if self._start is not None:
+            rest = await self._release(self._start, started)
+        else:
+            rest = self._held[-1]
+        if rest:
+            await self._send({"type": "http.response.body", "body": rest, "more_body": more})

@@ -1,0 +1,278 @@
+"""consentkit's own endpoints, below one prefix: pages, the decision, the state, and what never changes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+
+from consentkit.banner.assets import asset
+from consentkit.banner.pages import declaration_page, preferences_page
+from consentkit.consent.decision import Answer, NoticeRef
+from consentkit.consent.resolve import Consent
+from consentkit.errors import BadRequest
+from consentkit.policy import NECESSARY
+from consentkit.web.caching import VARY_TEXT
+from consentkit.web.forms import answer_to, parse_submission
+from consentkit.web.front import GPC_PATH, Front, signal_shown
+from consentkit.web.origin import check_origin, return_path
+from consentkit.web.protocol import Decided
+from consentkit.web.request import Request
+from consentkit.web.texts import error_page
+
+__all__ = ["Response", "needs_thread", "respond", "state"]
+
+
+@attrs.frozen
+class Response:
+    """A whole response. Names of header fields are lower-case."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+_HTML = b"text/html; charset=utf-8"
+_JSON = b"application/json"
+_PERSONAL = ((b"cache-control", b"private, no-store"), (b"vary", b", ".join(VARY_TEXT)))
+_GUARDS = (
+    (b"x-content-type-options", b"nosniff"),
+    # A page that is not told where a post comes from cannot be posted from: see `origin`.
+    (b"referrer-policy", b"same-origin"),
+    (
+        b"content-security-policy",
+        b"default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    ),
+)
+_FOREVER = b"public, max-age=31536000, immutable"
+_FOR_AN_HOUR = b"public, max-age=3600"
+
+
+def needs_thread(front: Front, request: Request) -> bool:
+    """Tell whether answering may wait for storage."""
+    return _tail(front, request.path) in ("decision", "receipt")
+
+
+def respond(front: Front, request: Request, body: bytes | None) -> Response:
+    """Answer a request to an endpoint, a refused one included; never raises for what a visitor sent."""
+    try:
+        answer = _dispatch(front, request, body)
+    except BadRequest as error:
+        answer = _refusal(front, request, error)
+    if request.method == "HEAD":
+        return attrs.evolve(answer, body=b"")
+    return answer
+
+
+def _tail(front: Front, path: str) -> str:
+    return path if path == GPC_PATH else path[len(front.prefix) :].strip("/")
+
+
+def _dispatch(front: Front, request: Request, body: bytes | None) -> Response:
+    tail = _tail(front, request.path)
+    if tail == "decision":
+        _allow(request, "POST")
+        return _decision(front, request, body)
+    endpoint = _READ.get(tail)
+    name = tail.removeprefix("assets/")
+    if endpoint is None and name == tail:
+        raise BadRequest("there is no such page here", status=404)
+    _allow(request, "GET", "HEAD")
+    return endpoint(front, request) if endpoint is not None else _asset(name, request)
+
+
+def _allow(request: Request, *methods: str) -> None:
+    if request.method not in methods:
+        raise _WrongMethod(", ".join(methods))
+
+
+class _WrongMethod(BadRequest):
+    """The endpoint is there, and takes the methods `allow` only."""
+
+    def __init__(self, allow: str) -> None:
+        super().__init__(f"this takes {allow} only", status=405)
+        self.allow = allow
+
+
+def _preferences(front: Front, request: Request, message: str | None = None) -> Response:
+    visit = front.manager.visit(request)
+    cookies = (*visit.set_cookies, *front.deletions(request, visit.consent))
+    return _choices(front, request, visit.consent, cookies, message)
+
+
+def _choices(
+    front: Front, request: Request, consent: Consent, cookies: tuple[bytes, ...], message: str | None
+) -> Response:
+    page = preferences_page(
+        front.policy,
+        front.notice(consent, front.manager.language(request), every=True),
+        consent=consent,
+        signals_shown=signal_shown(consent),
+        urls=front.urls(request),
+        message=message,
+    )
+    return _answer(200, _HTML, page, *_PERSONAL, *_set(cookies))
+
+
+def _declaration(front: Front, request: Request) -> Response:
+    page = declaration_page(front.policy, front.manager.language(request), urls=front.urls(request))
+    # The same for everybody who reads this language; a language of the site's own choosing may hang on a cookie.
+    return _answer(
+        200, _HTML, page, (b"cache-control", b"private, max-age=300"), (b"vary", b"Accept-Language, Cookie")
+    )
+
+
+def _state(front: Front, request: Request) -> Response:
+    visit = front.manager.visit(request)
+    cookies = (*visit.set_cookies, *front.deletions(request, visit.consent))
+    return _json(200, state(front, request, visit.consent), *_PERSONAL, *_set(cookies))
+
+
+def state(front: Front, request: Request, consent: Consent) -> dict[str, Any]:
+    """Say in JSON what a visitor's consent is: what the page's script and native clients read.
+
+    `granted` lists every category and service that is allowed at present and could be refused.
+    """
+    policy = consent.policy
+    names = sorted(policy.names - {NECESSARY})
+    categories = {category.id for category in policy.categories} | {NECESSARY}
+    answers = {
+        n: {"allowed": consent.allows(n), "reason": str(consent.reason(n))} for n in sorted(policy.names)
+    }
+    return {
+        "categories": {name: answer for name, answer in answers.items() if name in categories},
+        "services": {name: answer for name, answer in answers.items() if name not in categories},
+        "granted": [name for name in names if consent.allows(name)],
+        "needsPrompt": consent.needs_prompt,
+        "prompt": list(consent.prompt),
+        "region": consent.region,
+        "regime": consent.regime.id,
+        "model": str(consent.regime.model),
+        "language": front.manager.language(request),
+        "gpc": consent.signals.gpc,
+        "policy": {"digest": policy.digest, "version": policy.version},
+    }
+
+
+def _policy(front: Front, request: Request) -> Response:
+    return _tagged(request, _JSON, front.policy.canonical, front.policy.digest, _FOR_AN_HOUR)
+
+
+def _asset(name: str, request: Request) -> Response:
+    found = asset(name)
+    if found is None:
+        raise BadRequest("there is no such file here", status=404)
+    return _tagged(request, found.media_type.encode("ascii"), found.body, found.name, _FOREVER)
+
+
+def _tagged(request: Request, kind: bytes, body: bytes, tag: str, caching: bytes) -> Response:
+    """Answer with something that is the same for everybody, or that it has not changed (RFC 9110 section 13.1.2)."""
+    etag = f'"{tag}"'.encode("ascii")
+    shared = ((b"etag", etag), (b"cache-control", caching))
+    known = [
+        part.strip().removeprefix(b"W/")
+        for v in request.header_values(b"if-none-match")
+        for part in v.split(b",")
+    ]
+    if etag in known or known == [b"*"]:
+        return Response(304, [*shared, *_GUARDS], b"")
+    return _answer(200, kind, body, *shared)
+
+
+def _gpc(front: Front, request: Request) -> Response:
+    """Say whether Global Privacy Control is honoured (W3C GPC section 5), as of when this process opened."""
+    del request
+    honoured = any(regime.gpc for regime in front.policy.regimes)
+    since = datetime.fromtimestamp(front.opened / 1000, UTC).date().isoformat()
+    return _json(200, {"gpc": honoured, "lastUpdate": since}, (b"cache-control", _FOR_AN_HOUR))
+
+
+def _receipt(front: Front, request: Request) -> Response:
+    found = front.manager.receipt(request)
+    if found is None:
+        raise BadRequest("there is no record that this browser can show a receipt for", status=404)
+    disposition = (b"content-disposition", b'attachment; filename="consent-receipt.json"')
+    return _answer(200, _JSON, found, disposition, *_PERSONAL)
+
+
+_READ: dict[str, Callable[[Front, Request], Response]] = {
+    "": _preferences,
+    "state": _state,
+    "policy": _policy,
+    "cookies": _declaration,
+    "receipt": _receipt,
+    GPC_PATH: _gpc,
+}
+
+
+def _decision(front: Front, request: Request, body: bytes | None) -> Response:
+    check_origin(request, front.options)
+    if body is None:
+        raise BadRequest("the decision did not fully arrive", status=408)
+    if len(body) > front.options.max_body:
+        raise BadRequest(f"a decision takes {front.options.max_body} bytes at most", status=413)
+    decided = front.manager.decide_for(request, _answer_from(front, request, body))
+    cookies = (
+        *decided.set_cookies,
+        *front.deletions(request, decided.consent, decided.withdrawn, first=True),
+    )
+    if _wants_json(request):
+        return _json(200, _outcome(front, request, decided), *_PERSONAL, *_set(cookies))
+    if decided.grants_dropped or decided.device_only:
+        message = "again" if decided.grants_dropped else "local"
+        return _choices(front, request, decided.consent, cookies, message)
+    return Response(
+        303, [(b"location", return_path(request).encode("ascii")), *_PERSONAL, *_set(cookies), *_GUARDS], b""
+    )
+
+
+def _answer_from(front: Front, request: Request, body: bytes) -> Answer:
+    kinds = request.header_values(b"content-type")
+    submission = parse_submission(kinds[0] if len(kinds) == 1 else b"", body)
+    notice = front.manager.notice_by_digest(submission.notice) if submission.notice else None
+    if notice is None:
+        return answer_to(submission, None, front.policy)
+    shown = NoticeRef(
+        notice.digest, notice.policy, notice.language, notice.model, notice.layout, notice.template
+    )
+    return answer_to(submission, shown, front.manager.history.find(notice.policy) or front.policy)
+
+
+def _outcome(front: Front, request: Request, decided: Decided) -> dict[str, Any]:
+    return {
+        "event": None if decided.event is None else str(decided.event),
+        "recorded": decided.recorded,
+        "deviceOnly": decided.device_only,
+        "grantsDropped": decided.grants_dropped,
+        "consent": state(front, request, decided.consent),
+    }
+
+
+def _wants_json(request: Request) -> bool:
+    return any(_JSON in value.lower() for value in request.header_values(b"accept"))
+
+
+def _refusal(front: Front, request: Request, error: BadRequest) -> Response:
+    extra = [*_PERSONAL]
+    if isinstance(error, _WrongMethod):
+        extra.append((b"allow", error.allow.encode("ascii")))
+    if _wants_json(request):
+        return _json(error.status, {"error": error.message}, *extra)
+    page = error_page(error.status, front.manager.language(request), front.urls(request))
+    return _answer(error.status, _HTML, page, *extra)
+
+
+def _json(status: int, document: dict[str, Any], *headers: tuple[bytes, bytes]) -> Response:
+    return _answer(status, _JSON, json.dumps(document, separators=(",", ":")).encode("ascii"), *headers)
+
+
+def _answer(status: int, kind: bytes, body: bytes, *headers: tuple[bytes, bytes]) -> Response:
+    length = str(len(body)).encode("ascii")
+    return Response(status, [(b"content-type", kind), (b"content-length", length), *headers, *_GUARDS], body)
+
+
+def _set(cookies: tuple[bytes, ...]) -> list[tuple[bytes, bytes]]:
+    return [(b"set-cookie", cookie) for cookie in cookies]

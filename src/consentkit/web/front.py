@@ -1,0 +1,203 @@
+"""What one manager shows to the web, worked out once and looked up by every request."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from consentkit.banner.notice import Notice, render_banner, render_control, render_script
+from consentkit.banner.urls import Urls
+from consentkit.consent.cookie import CONSENT_NAMES
+from consentkit.consent.resolve import Consent, Reason
+from consentkit.policy import NECESSARY, Model, Regime, Service
+from consentkit.web.expire import expirations
+from consentkit.web.protocol import Manager
+from consentkit.web.request import Request
+
+__all__ = ["GPC_PATH", "Front", "Fronts", "notice_model", "signal_shown"]
+
+_log = logging.getLogger("consentkit.web")
+
+GPC_PATH = "/.well-known/gpc.json"
+K = TypeVar("K")
+V = TypeVar("V")
+_KEPT = 1024  # fragments, addresses, cookie names: whatever a visitor could make grow
+_MAX_NAME = 128
+_NO = frozenset({Reason.REFUSED, Reason.SIGNAL})
+_STRICTEST = (Model.OPT_IN, Model.OPT_OUT, Model.IMPLIED, Model.NOTICE)
+
+
+def notice_model(regime: Regime, categories: tuple[str, ...]) -> Model:
+    """Choose the model of the notice that asks `categories`: the strictest of theirs, or the regime's for none."""
+    models = {regime.model_for(category) for category in categories}
+    return next((model for model in _STRICTEST if model in models), regime.model)
+
+
+class Front:
+    """One manager's policy, options and rendered fragments, for requests to share."""
+
+    def __init__(self, manager: Manager) -> None:
+        self.manager = manager
+        self.options = manager.options
+        self.policy = manager.history.current
+        self.prefix = self.options.prefix
+        self.opened = manager.clock()
+        self._fragments: dict[tuple[int, str, str, bool], tuple[Consent, bytes]] = {}
+        self._services: dict[bytes, Service | None] = {}
+        self._urls: dict[tuple[str, bool], Urls] = {}
+        self._warned: set[str] = set()
+
+    def owns(self, path: str) -> bool:
+        """Tell whether an endpoint of consentkit lives at `path`."""
+        if path.startswith(self.prefix):
+            return len(path) == len(self.prefix) or path[len(self.prefix)] == "/"
+        return path == GPC_PATH
+
+    def urls(self, request: Request) -> Urls:
+        """Give the addresses of the endpoints, as the page's browser has to write them."""
+        key = request.root_path, self.options.secure(request)
+        found = self._urls.get(key)
+        if found is None:
+            shared = self.options.shared_domain if key[1] else None
+            name = CONSENT_NAMES[2] if not key[1] else CONSENT_NAMES[1] if shared else CONSENT_NAMES[0]
+            found = Urls.under(f"{key[0]}{self.prefix}", home=f"{key[0]}/", cookie=name, domain=shared)
+            _remember(self._urls, key, found)
+        return found
+
+    def notice(self, consent: Consent, language: str, *, every: bool = False) -> Notice:
+        """Give the notice for what a consent has to ask, or for `every` category."""
+        categories = self.policy.category_ids if every or not consent.prompt else consent.prompt
+        return self.manager.notice(language, notice_model(consent.regime, categories))
+
+    def fragment(self, consent: Consent, request: Request) -> bytes:
+        """Render all that a page needs: banner if there is something to ask, permanent control, script."""
+        language = self.manager.language(request)
+        # A manager gives many requests one and the same consent, which is quicker to look up than to compare.
+        key = id(consent), language, request.root_path, self.options.secure(request)
+        found = self._fragments.get(key)
+        if found is None or found[0] is not consent:
+            found = consent, self._render(consent, language, self.urls(request))
+            _remember(self._fragments, key, found)
+        return found[1]
+
+    def _render(self, consent: Consent, language: str, urls: Urls) -> bytes:
+        return render_banner(
+            self.policy,
+            self.notice(consent, language),
+            asked=consent.prompt,
+            consent=consent,
+            signals_shown=signal_shown(consent),
+            urls=urls,
+        )
+
+    def control(self, consent: Consent, request: Request) -> bytes:
+        """Render the link that reopens the choices."""
+        notice = self.notice(consent, self.manager.language(request))
+        return render_control(self.policy, notice, consent=consent, urls=self.urls(request))
+
+    def script(self, consent: Consent, request: Request) -> bytes:
+        """Render the element that loads the script."""
+        return render_script(self.policy, consent=consent, urls=self.urls(request))
+
+    def deletions(
+        self,
+        request: Request,
+        consent: Consent,
+        withdrawn: frozenset[str] = frozenset(),
+        *,
+        first: bool = False,
+    ) -> tuple[bytes, ...]:
+        """Give `Set-Cookie` values that delete what refused services have left with this visitor.
+
+        `withdrawn` names further categories and services. At most `options.expire_cap` at once: `first` begins
+        with the likeliest, any other response takes its turn by the clock, so that a few of them reach all.
+        """
+        carried = [
+            (name, service)
+            for name, service in self._carried(request)
+            if consent.reason(service.id) in _NO or service.id in withdrawn or service.category in withdrawn
+        ]
+        if not carried:
+            return ()
+        return expirations(
+            carried,
+            host=request.host,
+            path=f"{request.root_path}{request.path}",
+            secure=self.options.secure(request),
+            cap=self.options.expire_cap,
+            turn=0 if first else self.manager.clock() // 1000,
+        )
+
+    def _carried(self, request: Request) -> list[tuple[str, Service]]:
+        """Give the declared cookies that a request carries, but for those of necessary services."""
+        found = {}
+        for name, _ in request.cookies:
+            try:
+                service = self._services[name]
+            except KeyError:
+                service = self.policy.service_for_cookie(name.decode("latin-1"))
+                if len(name) <= _MAX_NAME:
+                    _remember(self._services, name, service)
+            if service is not None and service.category != NECESSARY:
+                found[name.decode("latin-1")] = service
+        return list(found.items())
+
+    def warn_once(self, what: str, message: str) -> None:
+        """Write a warning to the log, the first time that `what` comes up."""
+        if what not in self._warned:
+            self._warned.add(what)
+            _log.warning(message)
+
+
+def signal_shown(consent: Consent) -> bool:
+    """Tell whether a notice has the line about the browser's signal: it is on, and this regime honours it."""
+    return consent.signals.gpc and bool(consent.regime.gpc)
+
+
+class Fronts:
+    """Finds the front for a request: always the same one, or by host where one application serves many sites."""
+
+    def __init__(self, manager: Manager | Callable[[str], Manager | None]) -> None:
+        self.single = None if _by_host(manager) else Front(manager)  # type: ignore[arg-type]
+        self._find = manager
+        self._fronts: dict[int, Front] = {}
+        self._missed: set[str] = set()
+
+    def at(self, host: str) -> Front | None:
+        """Give the front for a host, or None if the site's callable knows no manager for it.
+
+        The callable says so with None or a LookupError. It must give the same manager for a host each time.
+        """
+        if self.single is not None:
+            return self.single
+        try:
+            manager = self._find(host)  # type: ignore[operator]
+        except LookupError:
+            manager = None
+        if manager is None:
+            self._miss(host)
+            return None
+        front = self._fronts.get(id(manager))
+        if front is None:
+            front = self._fronts[id(manager)] = Front(manager)  # which keeps it, and with it its id
+        return front
+
+    def _miss(self, host: str) -> None:
+        if host not in self._missed and len(self._missed) < _KEPT:
+            self._missed.add(host)
+            _log.error(
+                "no consent manager for host %r: nothing but what is necessary is allowed there, and no banner "
+                "is shown (give the middleware a callable that knows it)", host,
+            )  # fmt: skip
+
+
+def _by_host(manager: object) -> bool:
+    return callable(manager) and not hasattr(manager, "visit")
+
+
+def _remember(kept: dict[K, V], key: K, value: V) -> None:
+    """Keep a value, forgetting all others once there are too many."""
+    if len(kept) >= _KEPT:
+        kept.clear()
+    kept[key] = value

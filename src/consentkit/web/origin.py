@@ -1,0 +1,75 @@
+"""Where a posted decision comes from, and where its sender goes next.
+
+There is no token: a form stays the same for everybody and can be cached. The browser itself says which page
+a request comes from (W3C Fetch Metadata, and `Origin` of the Fetch standard), and no page can change that.
+"""
+
+from __future__ import annotations
+
+import re
+
+from consentkit.errors import BadRequest
+from consentkit.web.protocol import Options
+from consentkit.web.request import Request, parse_authority
+
+__all__ = ["check_origin", "return_path"]
+
+_OWN_FETCH = frozenset({b"same-origin", b"none"})
+# A browser drops tabs and newlines and reads a backslash as a slash, so neither may be in a path to go to.
+_SAFE_PATH = re.compile(rb"/(?![/\\])[\x21-\x5b\x5d-\x7e]*|/")
+_REFERER = re.compile(rb"(https?)://([^/?#\\@]+)([^#]*)(?:#.*)?", re.IGNORECASE | re.DOTALL)
+
+
+def check_origin(request: Request, options: Options) -> None:
+    """Raise BadRequest (403) unless a page of this site, or its visitor directly, sent the request.
+
+    Accepted: `Sec-Fetch-Site` of `same-origin` or `none`; else an `Origin` among `options.site_origins`; when
+    none are configured and the browser sends no `Sec-Fetch-Site`, an `Origin` equal to the one that was asked;
+    with neither field, only if `options.allow_originless`.
+    """
+    fetch, origin = request.header_values(b"sec-fetch-site"), request.header_values(b"origin")
+    if len(fetch) == 1 and fetch[0] in _OWN_FETCH:
+        return
+    if not fetch and not origin:
+        if options.allow_originless:
+            return
+        raise BadRequest("the request does not say which page it comes from", status=403)
+    if len(origin) == 1:
+        sender = origin[0].decode("latin-1").lower()
+        if sender in options.site_origins:
+            return
+        if not options.site_origins and not fetch and sender in _own_origins(request):
+            return
+    raise BadRequest("the request comes from a page of another site", status=403)
+
+
+def _own_origins(request: Request) -> tuple[str, ...]:
+    """Give the origins that count as the one asked: behind a proxy that speaks TLS, https looks like http here."""
+    if not request.authority:
+        return ()
+    return (
+        (request.site, f"https://{request.authority}")
+        if request.site.startswith("http:")
+        else (request.site,)
+    )
+
+
+def return_path(request: Request) -> str:
+    """Give the path and query of the page that a form was posted from, if it is on this host, else the root.
+
+    Taken from `Referer` alone, so that no parameter can send a visitor elsewhere.
+    """
+    values = request.header_values(b"referer")
+    match = _REFERER.fullmatch(values[0]) if len(values) == 1 else None
+    if match is None or not request.authority:
+        return f"{request.root_path}/"
+    path = match[3] or b"/"
+    same = parse_authority(match[2], match[1].decode().lower()) in _authorities(request)
+    if not same or not _SAFE_PATH.fullmatch(path):
+        return f"{request.root_path}/"
+    return path.decode("ascii")
+
+
+def _authorities(request: Request) -> tuple[str, ...]:
+    # Behind a proxy the scheme, and so the default port, may differ from the browser's.
+    return request.authority, request.authority.removesuffix(":443")
