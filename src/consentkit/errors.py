@@ -29,6 +29,7 @@ __all__ = [
     "LedgerUnavailable",
     "MissingMiddleware",
     "NotRecorded",
+    "OutcomeUnknown",
     "PolicyError",
     "Problem",
     "UnknownLanguage",
@@ -233,3 +234,7 @@ class LedgerCorrupt(LedgerError):
 
 class LedgerUnavailable(LedgerError):
     """The store cannot be used; unless the message says otherwise, nothing was written."""
+
+
+class OutcomeUnknown(LedgerUnavailable):
+    """The store failed while writing, and whether it wrote could not be found out."""

@@ -1,0 +1,382 @@
+"""The embedded store: one SQLite file, shared by the worker processes of one machine.
+
+Durable means on disk: write-ahead log with `synchronous=FULL`, one fdatasync for each commit. A lock file
+beside the database is held around everything that writes or checkpoints. It makes processes take turns, where
+SQLite's own waiting lets one of them starve, and it keeps two of them from writing at the moment at which
+SQLite before 3.51.3 can lose a commit (sqlite.org/wal.html, "The WAL-Reset Bug").
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from consentkit.errors import (
+    InvalidProof,
+    LedgerConflict,
+    LedgerCorrupt,
+    LedgerError,
+    LedgerUnavailable,
+    OutcomeUnknown,
+)
+from consentkit.evidence.entry import RecordEntry, parse_entry
+from consentkit.evidence.opening import Opening
+from consentkit.evidence.store import Batch, Head, Tail
+from consentkit.tlog import HASH_SIZE, Frontier
+
+__all__ = ["SQLiteStore"]
+
+_APPLICATION_ID: Final = 0x636B_7431  # "ckt1": tells this database from any other
+_WAIT_SECONDS: Final = 10.0
+_PRAGMAS: Final = (
+    "PRAGMA synchronous = FULL",
+    "PRAGMA fullfsync = ON",
+    "PRAGMA secure_delete = ON",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA cache_size = -32768",
+    "PRAGMA wal_autocheckpoint = 4000",
+)
+# Element n brings a database from schema version n to n + 1; `user_version` says where it is.
+_MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
+    (
+        "CREATE TABLE entry (idx INTEGER PRIMARY KEY, line BLOB NOT NULL)",
+        "CREATE TABLE node (level INTEGER, idx INTEGER, hash BLOB NOT NULL, PRIMARY KEY (level, idx))"
+        " WITHOUT ROWID",
+        "CREATE TABLE head (id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL,"
+        " frontier BLOB NOT NULL, checkpoint BLOB NOT NULL, time INTEGER NOT NULL)",
+        "CREATE TABLE checkpoint (day INTEGER PRIMARY KEY, size INTEGER NOT NULL, note BLOB NOT NULL)",
+        "CREATE TABLE opening (idx INTEGER PRIMARY KEY REFERENCES entry, history TEXT NOT NULL,"
+        " sequence INTEGER NOT NULL, record TEXT NOT NULL, disclosures TEXT NOT NULL, blind BLOB NOT NULL,"
+        " UNIQUE (history, sequence))",
+        "CREATE TABLE published (kind TEXT, digest TEXT, idx INTEGER NOT NULL UNIQUE REFERENCES entry,"
+        " body BLOB NOT NULL, PRIMARY KEY (kind, digest))",
+        "CREATE TABLE key_entry (idx INTEGER PRIMARY KEY REFERENCES entry)",
+    ),
+)
+# A child must not touch a connection of its parent, not even to close it (sqlite.org/howtocorrupt.html 2.6).
+_abandoned: list[sqlite3.Connection] = []
+
+
+class SQLiteStore:
+    """A `Store` in one file. With `create`, the file is made when it is not there; its folder has to be."""
+
+    def __init__(self, path: Path, *, create: bool = False, read_only: bool = False) -> None:
+        self._path = path
+        self._create = create and not read_only
+        self._read_only = read_only
+        self._connection: sqlite3.Connection | None = None
+        self._lock_file: int | None = None
+
+    @contextmanager
+    def view(self) -> Iterator[_View]:
+        """Read one consistent state."""
+        connection = self._connect()
+        try:
+            connection.execute("BEGIN")
+            try:
+                yield _View(connection)
+            finally:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Wait for this process's turn to write; the kernel gives turns in order, and ends those of the dead."""
+        if self._lock_file is None:
+            self._lock_file = self._open_lock()
+        fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+
+    def commit(self, batch: Batch) -> None:
+        """Write a batch durably, or nothing of it; the caller holds the lock."""
+        connection = self._connect()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
+        try:
+            _write(connection, batch)
+        except BaseException as error:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.IntegrityError):
+                raise LedgerConflict("the ledger moved on while records were signed") from error
+            if isinstance(error, sqlite3.Error):
+                raise self._explained(error) from error
+            raise
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise OutcomeUnknown(f"{self._path}: the commit failed: {error}") from error
+
+    def recover(self) -> None:
+        """Connect anew and move everything that is committed into the database file.
+
+        After a failed fsync the kernel may report success although the write-ahead log never reached the disk.
+        Copying it into the database and syncing that makes what is visible now durable whatever happened.
+        """
+        self.release()
+        connection = self._connect()
+        with self.lock():
+            try:
+                busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.Error as error:
+                raise self._explained(error) from error
+        if busy:
+            raise LedgerUnavailable(f"{self._path} is being read and cannot be brought in order now")
+
+    def release(self) -> None:
+        """Close the connection and the lock file."""
+        connection, self._connection = self._connection, None
+        if connection is not None and self._read_only:
+            connection.close()
+        elif connection is not None:
+            with self.lock():  # the last one to close checkpoints
+                connection.close()
+        self._close_lock()
+
+    def abandon(self) -> None:
+        """Forget the parent's connection; its lock file is this process's own to close."""
+        if self._connection is not None:
+            _abandoned.append(self._connection)
+            self._connection = None
+        self._close_lock()
+
+    def _close_lock(self) -> None:
+        if self._lock_file is not None:
+            os.close(self._lock_file)
+            self._lock_file = None
+
+    def _open_lock(self) -> int:
+        try:
+            return os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise LedgerUnavailable(
+                f"{self._path}.lock cannot be opened: {error.strerror}",
+                remedy="the process must be allowed to write to the folder of the ledger",
+            ) from error
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = self._open()
+        return self._connection
+
+    def _open(self) -> sqlite3.Connection:
+        if not self._path.exists() and not self._create:
+            raise LedgerUnavailable(
+                f"there is no ledger at {self._path}", remedy="check the URL of the ledger"
+            )
+        if self._read_only:
+            return self._open_file("ro", _check_schema)
+        with self.lock():
+            if not self._path.exists():
+                self._make_file()
+            return self._open_file("rw", _prepare)
+
+    def _make_file(self) -> None:
+        try:
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise LedgerUnavailable(f"{self._path} cannot be created: {error.strerror}") from error
+
+    def _open_file(self, mode: str, prepare: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
+        uri = f"file:{quote(os.path.abspath(self._path))}?mode={mode}"
+        try:
+            connection = sqlite3.connect(
+                uri, uri=True, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
+            )
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
+        try:
+            prepare(connection)
+            if mode == "rw":
+                _sync_folder(self._path.parent)
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, sqlite3.Error):
+                raise self._explained(error) from error
+            if isinstance(error, LedgerError):
+                raise type(error)(f"{self._path}: {error.message}", remedy=error.remedy) from None
+            raise
+        return connection
+
+    def _explained(self, error: sqlite3.Error) -> LedgerError:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return LedgerCorrupt(f"{self._path}: {error}", remedy="restore the ledger from a backup")
+        return LedgerUnavailable(f"{self._path}: {error}", remedy="check the disk, the file and its owner")
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Set up a connection that writes, and the tables when the file is new or of an older version."""
+    for pragma in _PRAGMAS:
+        connection.execute(pragma)
+    if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+        raise LedgerUnavailable(
+            "no write-ahead log is possible here", remedy="keep the ledger on a local disk"
+        )
+    version = _version(connection)
+    if version == len(_MIGRATIONS):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    for steps in _MIGRATIONS[version:]:
+        for step in steps:
+            connection.execute(step)
+    connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+    connection.execute("COMMIT")
+
+
+def _check_schema(connection: sqlite3.Connection) -> None:
+    if _version(connection) != len(_MIGRATIONS):
+        raise LedgerUnavailable("the ledger has an older format", remedy="open it for writing once")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (objects,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if application != _APPLICATION_ID and (application or objects):
+        raise LedgerUnavailable("the file is the database of another application")
+    if version > len(_MIGRATIONS):
+        raise LedgerUnavailable(
+            f"the ledger has format {version}, and this version knows {len(_MIGRATIONS)}",
+            remedy="update consentkit",
+        )
+    return int(version)
+
+
+def _sync_folder(folder: Path) -> None:
+    # SQLite ignores a failure to do this when it creates its files.
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write(connection: sqlite3.Connection, batch: Batch) -> None:
+    _swap_head(connection, batch)
+    many = connection.executemany
+    many("INSERT INTO entry VALUES (?, ?)", enumerate(batch.entries, batch.first))
+    many(
+        "INSERT INTO node VALUES (?, ?, ?)",
+        (
+            (grown.level, index, node)
+            for grown in batch.nodes
+            for index, node in enumerate(grown.hashes, grown.first)
+        ),
+    )
+    many(
+        "INSERT INTO opening VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            (
+                o.opening.index,
+                o.history,
+                o.sequence,
+                o.opening.record,
+                "~".join(o.opening.disclosures),
+                o.opening.blind,
+            )
+            for o in batch.openings
+        ),
+    )
+    many(
+        "INSERT INTO published VALUES (?, ?, ?, ?)",
+        ((p.kind, p.digest, p.index, p.body) for p in batch.published),
+    )
+    many("INSERT INTO key_entry VALUES (?)", ((index,) for index in batch.keys))
+
+
+def _swap_head(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Replace the head, only if it is the one that the batch was built on."""
+    new = batch.new
+    values = (new.size, b"".join(new.frontier.hashes), new.checkpoint, new.time)
+    if batch.old is None:
+        connection.execute("INSERT INTO head VALUES (1, ?, ?, ?, ?)", values)
+    else:
+        swapped = connection.execute(
+            "UPDATE head SET size = ?, frontier = ?, checkpoint = ?, time = ? WHERE size = ? AND checkpoint = ?",
+            (*values, batch.old.size, batch.old.checkpoint),
+        )
+        if swapped.rowcount != 1:
+            raise LedgerConflict("the ledger moved on while records were signed")
+    connection.execute(
+        "INSERT INTO checkpoint VALUES (?, ?, ?)"
+        " ON CONFLICT (day) DO UPDATE SET size = excluded.size, note = excluded.note",
+        (batch.day, new.size, new.checkpoint),
+    )
+
+
+class _View:
+    """A `View` inside a read transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._execute = connection.execute
+
+    def head(self) -> Head | None:
+        row = self._execute("SELECT size, frontier, checkpoint, time FROM head").fetchone()
+        if row is None:
+            return None
+        size, frontier, checkpoint, time = row
+        hashes = tuple(frontier[i : i + HASH_SIZE] for i in range(0, len(frontier), HASH_SIZE))
+        try:
+            return Head(Frontier(size, hashes), checkpoint, time)
+        except InvalidProof as error:
+            raise LedgerCorrupt(f"the head of the ledger is damaged: {error.message}") from error
+
+    def tails(self, histories: Collection[str]) -> Mapping[str, Tail]:
+        rows = self._execute(
+            "SELECT o.history, o.sequence, e.line FROM json_each(?) h"
+            " JOIN opening o ON o.history = h.value AND o.sequence ="
+            " (SELECT max(sequence) FROM opening WHERE history = h.value) JOIN entry e ON e.idx = o.idx",
+            (json.dumps(list(histories)),),
+        )
+        return {history: Tail(sequence, _commitment(line)) for history, sequence, line in rows}
+
+    def key_entries(self) -> Iterator[tuple[int, bytes]]:
+        return iter(self._execute("SELECT idx, line FROM key_entry JOIN entry USING (idx) ORDER BY idx"))
+
+    def has(self, kind: str, digest: str) -> bool:
+        query = "SELECT 1 FROM published WHERE kind = ? AND digest = ?"
+        return self._execute(query, (kind, digest)).fetchone() is not None
+
+    def published(self, kind: str) -> Iterator[tuple[str, bytes]]:
+        return iter(self._execute("SELECT digest, body FROM published WHERE kind = ? ORDER BY idx", (kind,)))
+
+    def entries(self, start: int, stop: int) -> Iterator[bytes]:
+        rows = self._execute("SELECT line FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx", (start, stop))
+        return (line for (line,) in rows)
+
+    def nodes(self, level: int, start: int, stop: int) -> Iterator[bytes]:
+        query = "SELECT hash FROM node WHERE level = ? AND idx >= ? AND idx < ? ORDER BY idx"
+        return (node for (node,) in self._execute(query, (level, start, stop)))
+
+    def openings(self, start: int, stop: int) -> Iterator[Opening]:
+        rows = self._execute(
+            "SELECT idx, record, disclosures, blind FROM opening WHERE idx >= ? AND idx < ? ORDER BY idx",
+            (start, stop),
+        )
+        return (Opening(index, record, tuple(told.split("~")), blind) for index, record, told, blind in rows)
+
+    def checkpoints(self) -> Iterator[tuple[int, bytes]]:
+        return iter(self._execute("SELECT size, note FROM checkpoint ORDER BY size"))
+
+
+def _commitment(line: bytes) -> bytes:
+    match parse_entry(line):
+        case RecordEntry(c):
+            return c
+    raise LedgerCorrupt("the entry of an opening is not that of a record")

@@ -1,0 +1,172 @@
+"""What a ledger asks of a database: the seam between the log and SQLite, PostgreSQL or anything else.
+
+A store holds entries, the hashes above them, openings, published policies and notices, and one head. It knows
+nothing of signatures. Everything changes by `commit` alone, in one durable transaction that replaces the head
+only if it is still the one that the batch was built on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from attrs import field, frozen
+
+from consentkit.errors import LedgerUnavailable
+from consentkit.evidence.opening import Opening
+from consentkit.tlog import Frontier, Growth
+
+__all__ = ["Batch", "Head", "NewOpening", "Published", "Store", "Tail", "View", "open_store"]
+
+
+@frozen
+class Head:
+    """The state of the log that the next append builds on.
+
+    `checkpoint` is the signed note over `frontier`; `time` the latest time of any record so far, UTC
+    milliseconds.
+    """
+
+    frontier: Frontier
+    checkpoint: bytes = field(repr=False)
+    time: int
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        return self.frontier.size
+
+
+@frozen
+class Tail:
+    """The newest record of a history: its number and its commitment, 32 bytes."""
+
+    sequence: int
+    commitment: bytes
+
+
+@frozen
+class NewOpening:
+    """An opening to be stored, with its place in its history."""
+
+    opening: Opening
+    history: str = field(repr=False)
+    sequence: int
+
+
+@frozen
+class Published:
+    """A policy or notice to be stored: `kind` is `policy` or `notice`, `digest` the hex SHA-256 of `body`."""
+
+    kind: str
+    digest: str
+    index: int
+    body: bytes = field(repr=False)
+
+
+@frozen
+class Batch:
+    """What one transaction writes: entries from the old head's size on, and all that belongs to them.
+
+    `old` is None for the first batch of a new log. `keys` are the indexes of entries about keys. `day` is the
+    UTC day of the commit, counted from 1970.
+    """
+
+    old: Head | None
+    new: Head
+    entries: tuple[bytes, ...]
+    nodes: tuple[Growth, ...]
+    openings: tuple[NewOpening, ...] = ()
+    published: tuple[Published, ...] = ()
+    keys: tuple[int, ...] = ()
+    day: int = 0
+
+    @property
+    def first(self) -> int:
+        """Index of the first new entry."""
+        return self.old.size if self.old else 0
+
+
+class View(Protocol):
+    """One consistent state of a store. Ranges end before `stop` and may reach beyond what there is."""
+
+    def head(self) -> Head | None:
+        """Return the head; None before the first batch."""
+
+    def tails(self, histories: Collection[str]) -> Mapping[str, Tail]:
+        """Return the newest record of each of these histories that has one."""
+
+    def key_entries(self) -> Iterator[tuple[int, bytes]]:
+        """Yield index and line of every entry about keys, in order."""
+
+    def has(self, kind: str, digest: str) -> bool:
+        """Say whether a policy or notice was published."""
+
+    def published(self, kind: str) -> Iterator[tuple[str, bytes]]:
+        """Yield digest and body of all policies or notices, in the order of their entries."""
+
+    def entries(self, start: int, stop: int) -> Iterator[bytes]:
+        """Yield entries in order."""
+
+    def nodes(self, level: int, start: int, stop: int) -> Iterator[bytes]:
+        """Yield hashes of complete subtrees of 2**`level` leaves, in order; `level` is 8, 16, 24..."""
+
+    def openings(self, start: int, stop: int) -> Iterator[Opening]:
+        """Yield the openings of these entries that there are, in order."""
+
+    def checkpoints(self) -> Iterator[tuple[int, bytes]]:
+        """Yield size and note of the checkpoints that were kept, the last one of each UTC day, in order."""
+
+
+class Store(Protocol):
+    """A database for one ledger, used by one thread at a time; connects when it is first used.
+
+    Errors: LedgerUnavailable when it cannot be used, LedgerCorrupt when it holds nonsense.
+    """
+
+    def view(self) -> AbstractContextManager[View]:
+        """Read one consistent state."""
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Wait for this process's turn to write; fair among processes."""
+
+    def commit(self, batch: Batch) -> None:
+        """Write a batch durably, or nothing of it.
+
+        Raises LedgerConflict when the head is not `batch.old` any more, and OutcomeUnknown when it cannot tell
+        whether the batch was written.
+        """
+
+    def recover(self) -> None:
+        """Connect anew after an error, and make durable whatever is there. Raises as all methods do."""
+
+    def release(self) -> None:
+        """Let go of every connection and lock; the next use connects anew."""
+
+    def abandon(self) -> None:
+        """Forget connections that belong to the parent process, without touching them."""
+
+
+def open_store(url: str, *, create: bool = False, read_only: bool = False) -> Store:
+    """Return the store that a ledger's URL names; `sqlite:///consent.db` is relative, `sqlite:////...` absolute.
+
+    Raises LedgerUnavailable for a scheme that is not known and for a URL without a file.
+    """
+    scheme, found, path = url.partition("://")
+    if not found or scheme != "sqlite":
+        raise LedgerUnavailable(
+            f"{url!r} is not the URL of a ledger", remedy="write it like sqlite:///path/consent.db"
+        )
+    from consentkit.evidence.sqlite import SQLiteStore  # noqa: PLC0415  no other store needs SQLite
+
+    return SQLiteStore(Path(_file(url, path)), create=create, read_only=read_only)
+
+
+def _file(url: str, path: str) -> str:
+    if not path.startswith("/") or path == "/" or path == "/:memory:" or "?" in path or "\0" in path:
+        raise LedgerUnavailable(
+            f"{url!r} names no database file", remedy="write it like sqlite:///path/consent.db"
+        )
+    return path[1:]
