@@ -3,7 +3,7 @@
     app = ConsentMiddleware(app, manager)
 
 Put it outside of whatever sets cookies (sessions included) and inside of whatever compresses. Needs asyncio:
-a decision is recorded in a thread, so that storage never holds up the event loop.
+storage never holds up the event loop, since a decision waits for its record in the ledger's own thread.
 """
 
 from __future__ import annotations
@@ -98,10 +98,10 @@ async def _answer(exchange: Exchange, receive: Receive, send: Send) -> None:
         body = None
     except _ClientGoneError:
         return
-    if exchange.needs_thread:
+    if exchange.reads_storage:
         response = await asyncio.to_thread(exchange.respond, body)
     else:
-        response = exchange.respond(body)
+        response = await exchange.arespond(body)
     await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
     await send({"type": "http.response.body", "body": response.body})
 

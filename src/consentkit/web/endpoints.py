@@ -9,8 +9,7 @@ from typing import Any
 
 import attrs
 
-from consentkit.banner.assets import asset
-from consentkit.banner.pages import declaration_page, preferences_page
+from consentkit.banner import asset, declaration_page, preferences_page
 from consentkit.consent.decision import Answer, NoticeRef
 from consentkit.consent.resolve import Consent
 from consentkit.errors import BadRequest
@@ -23,7 +22,7 @@ from consentkit.web.protocol import Decided
 from consentkit.web.request import Request
 from consentkit.web.texts import error_page
 
-__all__ = ["Response", "needs_thread", "respond", "state"]
+__all__ = ["Response", "arespond", "reads_storage", "respond", "state"]
 
 
 @attrs.frozen
@@ -51,37 +50,55 @@ _FOREVER = b"public, max-age=31536000, immutable"
 _FOR_AN_HOUR = b"public, max-age=3600"
 
 
-def needs_thread(front: Front, request: Request) -> bool:
-    """Tell whether answering may wait for storage."""
-    return _tail(front, request.path) in ("decision", "receipt")
-
-
 def respond(front: Front, request: Request, body: bytes | None) -> Response:
-    """Answer a request to an endpoint, a refused one included; never raises for what a visitor sent."""
+    """Answer a request to an endpoint, a refused one included; never raises for what a visitor sent.
+
+    `body` is None when it did not fully arrive. Waits for storage where a decision is to be recorded.
+    """
     try:
-        answer = _dispatch(front, request, body)
+        if _is_decision(front, request):
+            decided = front.manager.decide_for(request, _answer_from(front, request, body))
+            return _decision(front, request, decided)
+        return _read(front, request)
     except BadRequest as error:
-        answer = _refusal(front, request, error)
-    if request.method == "HEAD":
-        return attrs.evolve(answer, body=b"")
-    return answer
+        return _refusal(front, request, error)
+
+
+async def arespond(front: Front, request: Request, body: bytes | None) -> Response:
+    """Do as `respond` does, without holding up the event loop for a decision; see `reads_storage`."""
+    try:
+        if _is_decision(front, request):
+            decided = await front.manager.adecide_for(request, _answer_from(front, request, body))
+            return _decision(front, request, decided)
+        return _read(front, request)
+    except BadRequest as error:
+        return _refusal(front, request, error)
+
+
+def reads_storage(front: Front, request: Request) -> bool:
+    """Tell whether the answer is read from storage, which an event loop should leave to a thread."""
+    return _tail(front, request.path) == "receipt"
+
+
+def _is_decision(front: Front, request: Request) -> bool:
+    if _tail(front, request.path) != "decision":
+        return False
+    _allow(request, "POST")
+    return True
 
 
 def _tail(front: Front, path: str) -> str:
     return path if path == GPC_PATH else path[len(front.prefix) :].strip("/")
 
 
-def _dispatch(front: Front, request: Request, body: bytes | None) -> Response:
+def _read(front: Front, request: Request) -> Response:
     tail = _tail(front, request.path)
-    if tail == "decision":
-        _allow(request, "POST")
-        return _decision(front, request, body)
     endpoint = _READ.get(tail)
-    name = tail.removeprefix("assets/")
-    if endpoint is None and name == tail:
+    if endpoint is None and not tail.startswith("assets/"):
         raise BadRequest("there is no such page here", status=404)
     _allow(request, "GET", "HEAD")
-    return endpoint(front, request) if endpoint is not None else _asset(name, request)
+    answer = _asset(tail.removeprefix("assets/"), request) if endpoint is None else endpoint(front, request)
+    return attrs.evolve(answer, body=b"") if request.method == "HEAD" else answer
 
 
 def _allow(request: Request, *methods: str) -> None:
@@ -208,28 +225,24 @@ _READ: dict[str, Callable[[Front, Request], Response]] = {
 }
 
 
-def _decision(front: Front, request: Request, body: bytes | None) -> Response:
-    check_origin(request, front.options)
-    if body is None:
-        raise BadRequest("the decision did not fully arrive", status=408)
-    if len(body) > front.options.max_body:
-        raise BadRequest(f"a decision takes {front.options.max_body} bytes at most", status=413)
-    decided = front.manager.decide_for(request, _answer_from(front, request, body))
-    cookies = (
-        *decided.set_cookies,
-        *front.deletions(request, decided.consent, decided.withdrawn, first=True),
-    )
+def _decision(front: Front, request: Request, decided: Decided) -> Response:
+    deletions = front.deletions(request, decided.consent, decided.withdrawn, first=True)
+    cookies = (*decided.set_cookies, *deletions)
     if _wants_json(request):
         return _json(200, _outcome(front, request, decided), *_PERSONAL, *_set(cookies))
     if decided.grants_dropped or decided.device_only:
         message = "again" if decided.grants_dropped else "local"
         return _choices(front, request, decided.consent, cookies, message)
-    return Response(
-        303, [(b"location", return_path(request).encode("ascii")), *_PERSONAL, *_set(cookies), *_GUARDS], b""
-    )
+    location = (b"location", return_path(request).encode("ascii"))
+    return _answer(303, _HTML, b"", location, *_PERSONAL, *_set(cookies))
 
 
-def _answer_from(front: Front, request: Request, body: bytes) -> Answer:
+def _answer_from(front: Front, request: Request, body: bytes | None) -> Answer:
+    check_origin(request, front.options)
+    if body is None:
+        raise BadRequest("the decision did not fully arrive", status=408)
+    if len(body) > front.options.max_body:
+        raise BadRequest(f"a decision takes {front.options.max_body} bytes at most", status=413)
     kinds = request.header_values(b"content-type")
     submission = parse_submission(kinds[0] if len(kinds) == 1 else b"", body)
     notice = front.manager.notice_by_digest(submission.notice) if submission.notice else None
@@ -260,9 +273,11 @@ def _refusal(front: Front, request: Request, error: BadRequest) -> Response:
     if isinstance(error, _WrongMethod):
         extra.append((b"allow", error.allow.encode("ascii")))
     if _wants_json(request):
-        return _json(error.status, {"error": error.message}, *extra)
-    page = error_page(error.status, front.manager.language(request), front.urls(request))
-    return _answer(error.status, _HTML, page, *extra)
+        answer = _json(error.status, {"error": error.message}, *extra)
+    else:
+        page = error_page(error.status, front.manager.language(request), front.urls(request))
+        answer = _answer(error.status, _HTML, page, *extra)
+    return attrs.evolve(answer, body=b"") if request.method == "HEAD" else answer
 
 
 def _json(status: int, document: dict[str, Any], *headers: tuple[bytes, bytes]) -> Response:

@@ -8,7 +8,7 @@ from typing import Any, cast
 from consentkit.consent.resolve import Consent
 from consentkit.errors import MissingMiddleware
 from consentkit.web.caching import VARY, VARY_TEXT, no_store, personal, rewritten
-from consentkit.web.endpoints import Response, needs_thread, respond
+from consentkit.web.endpoints import Response, arespond, reads_storage, respond
 from consentkit.web.front import Front
 from consentkit.web.inject import LIMIT, Injector, obstacle
 from consentkit.web.protocol import Visit
@@ -125,11 +125,6 @@ class Exchange:
         return Html(self.front.script(self.consent, self.request).decode("ascii"))
 
     @property
-    def needs_thread(self) -> bool:
-        """Whether `respond` may block on storage, so that an event loop should leave it to a thread."""
-        return needs_thread(self.front, self.request)
-
-    @property
     def body_limit(self) -> int:
         """How much of a request's body `respond` has to be given at most: enough to see that it is too long."""
         return self.front.options.max_body + 1 if self.request.method == "POST" else 0
@@ -137,6 +132,15 @@ class Exchange:
     def respond(self, body: bytes | None = b"") -> Response:
         """Answer a request for one of consentkit's own endpoints; None is a body that did not fully arrive."""
         return respond(self.front, self.request, body)
+
+    @property
+    def reads_storage(self) -> bool:
+        """Whether `arespond` would read from storage, so that `respond` should be called in a thread instead."""
+        return reads_storage(self.front, self.request)
+
+    async def arespond(self, body: bytes | None = b"") -> Response:
+        """Answer as `respond` does, without holding up the event loop."""
+        return await arespond(self.front, self.request, body)
 
     def accept(self, headers: Headers) -> Headers:
         """Take the header fields with which a WebSocket is accepted and give those to send."""

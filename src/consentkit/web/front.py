@@ -6,8 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
-from consentkit.banner.notice import Notice, render_banner, render_control, render_script
-from consentkit.banner.urls import Urls
+from consentkit.banner import Notice, Urls, render_banner, render_control, render_script
 from consentkit.consent.cookie import CONSENT_NAMES
 from consentkit.consent.resolve import Consent, Reason
 from consentkit.policy import NECESSARY, Model, Regime, Service

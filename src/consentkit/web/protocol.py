@@ -16,7 +16,7 @@ from consentkit.policy import Model, PolicyHistory
 from consentkit.web.request import Request, parse_authority
 
 if TYPE_CHECKING:
-    from consentkit.banner.notice import Notice
+    from consentkit.banner import Notice
 
 __all__ = ["Decided", "Manager", "Options", "Visit"]
 
@@ -138,6 +138,9 @@ class Manager(Protocol):
 
     def decide_for(self, request: Request, answer: Answer) -> Decided:
         """Put an answer into force and record it. Blocks until the record is durable."""
+
+    async def adecide_for(self, request: Request, answer: Answer) -> Decided:
+        """Do as `decide_for` does, without blocking the event loop."""
 
     def notice(self, language: str, model: Model) -> Notice:
         """Give the notice in force, as published."""
