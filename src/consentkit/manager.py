@@ -460,7 +460,7 @@ def _earlier(policy: Policy, canonical_forms: Iterable[bytes]) -> tuple[Policy, 
 
 
 def _notices(policy: Policy) -> list[Notice]:
-    models = sorted({regime.model for regime in policy.regimes})
+    models = sorted({m for regime in policy.regimes for m in (regime.model, *regime.models.values())})
     return [notice_for(policy, language, model) for language in policy.languages for model in models]
 
 
