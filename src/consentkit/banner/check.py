@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from unicodedata import category
 
 from consentkit.banner.catalogue import catalogue, catalogue_languages
 from consentkit.errors import Problem, UnknownLanguage
@@ -11,10 +12,12 @@ from consentkit.policy.load import child
 
 __all__ = ["check"]
 
+_SHOWN = frozenset({"title", "description", "purposes", "purpose", "texts", "name"})
+
 
 def check(policy: Policy) -> list[Problem]:
     """Return what keeps the banner from showing a policy in every language that it offers; nothing: all is well."""
-    return [*_languages(policy), *_unused(policy), *_blank("", policy.document)]
+    return [*_languages(policy), *_unused(policy), *_invisible("", policy.document)]
 
 
 def _languages(policy: Policy) -> Iterator[Problem]:
@@ -37,18 +40,14 @@ def _unused(policy: Policy) -> Iterator[Problem]:
             yield Problem(child("/notice/texts", language), language, "nobody will see these texts", expected)
 
 
-def _blank(pointer: str, value: object, *, seen: bool = False) -> Iterator[Problem]:
-    """Yield the texts that are there and say nothing: a heading or purpose must not vanish from a notice."""
-    if isinstance(value, str):
-        if seen and not value.strip():
-            yield Problem(pointer, value, "the visitor would see no text here", "a text in plain words")
+def _invisible(pointer: str, value: object, *, shown: bool = False) -> Iterator[Problem]:
+    """Yield texts made of nothing that can be seen: a purpose or a heading must not vanish from a notice."""
+    if isinstance(value, str) and shown and not any(category(letter)[0] not in "CZ" for letter in value):
+        yield Problem(pointer, value, "the visitor would see no text here", "a text in plain words")
     elif isinstance(value, Mapping):
         for name, found in value.items():
             if not name.startswith("x-"):
-                yield from _blank(child(pointer, name), found, seen=seen or name in _TEXTS)
+                yield from _invisible(child(pointer, name), found, shown=shown or name in _SHOWN)
     elif isinstance(value, list):
         for index, found in enumerate(value):
-            yield from _blank(child(pointer, index), found, seen=False)
-
-
-_TEXTS = frozenset({"title", "description", "purposes", "purpose", "texts", "name"})
+            yield from _invisible(child(pointer, index), found)

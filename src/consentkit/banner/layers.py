@@ -131,12 +131,12 @@ def second_layer(frame: Frame, *, signal: bool, live: Live | None = None) -> Mar
     return element(
         "form",
         _fields(live, frame.policy, categories, signal=signal, method="preferences"),
+        element("button", frame.text("close"), type="button", class_="ck-x", hidden=True),
         element("h2", frame.text("choices.title"), id="ck-h", tabindex="-1"),
         element("p", frame.text("choices.help")),
         _signal_line(frame, shown=signal),
         *(_category(frame, category, live) for category in categories),
         element("div", *(_button(frame, name, value) for value, name in _SECOND), class_="ck-row"),
-        element("button", frame.text("close"), type="button", class_="ck-x", hidden=True),
         id="ck-form",
         **_target(live),
     )

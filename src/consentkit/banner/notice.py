@@ -26,6 +26,8 @@ TEMPLATE = "consentkit/1"
 
 _DOCTYPE = Markup("<!doctype html>")
 _CLASSES = {"bar": "ck-bar", "box": "ck-corner", "dialog": "ck-dialog", "inline": "ck-inline"}
+# In the document that is kept, the choices end above the banner, so that both can be seen in full.
+_KEPT = "\n#ck main { padding-bottom: 80vh; }"
 _MESSAGES = ("saved", "local", "mixed", "again", "failed")
 
 
@@ -130,13 +132,10 @@ def _fragment(
 def _canonical(frame: Frame) -> bytes:
     """Return the document that is kept: all that the banner and the choices can show, and how it looks."""
     banner = first_layer(frame, asked=frame.policy.categories, signal=True)
-    choices = second_layer(frame, signal=True)
-    body = join(
-        _box(frame, banner), control(frame, href="#ck-form"), element("main", choices, class_="ck-page")
-    )
-    return encode(
-        document(frame, frame.headline(), body, element("style", Markup(style().body.decode("ascii"))))
-    )
+    choices = element("main", second_layer(frame, signal=True), class_="ck-page")
+    body = join(_box(frame, banner), control(frame, href="#ck-form"), choices)
+    css = Markup(style().body.decode("ascii") + _KEPT)
+    return encode(document(frame, frame.headline(), body, element("style", css)))
 
 
 def document(frame: Frame, title: str, body: Markup, *head: Markup) -> Markup:

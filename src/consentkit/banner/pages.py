@@ -102,7 +102,7 @@ def _own_cookies(frame: Frame, urls: Urls) -> Markup:
 def _about(frame: Frame, urls: Urls) -> Iterator[Markup]:
     """Say who is responsible, and lead to the privacy policy and back to the site."""
     who = frame.policy.controller
-    place = frame.catalogue.place(", ".join(filter(None, (who.name, who.address))), who.country)
+    place = f"{who.name}, {who.address}" if who.address else frame.catalogue.place(who.name, who.country)
     mail = "@" in who.contact and not who.contact.lower().startswith(("http:", "https:", "mailto:"))
     contact = link(f"mailto:{who.contact}" if mail else who.contact, frame.text("contact"))
     yield element(
@@ -110,7 +110,7 @@ def _about(frame: Frame, urls: Urls) -> Iterator[Markup]:
         frame.text("responsible", name=place),
         " ",
         contact,
-        " ",
+        " \u00b7 ",
         link(who.privacy_policy, frame.text("privacy_policy")),
     )
     yield element("p", link(urls.home, frame.text("back")))
