@@ -4,7 +4,7 @@ import base64
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from consentkit import tlog
@@ -91,6 +91,7 @@ class TestVerifierKey:
 
 
 class TestOpenNote:
+    @example(b"a\n\nb\n\n", ["signer"])
     @given(texts, st.lists(names, min_size=1, max_size=4, unique=True))
     def test_what_is_signed_opens(self, text: bytes, signers: list[str]) -> None:
         """Texts with blank lines of their own too: the last blank line separates."""
@@ -294,6 +295,11 @@ class TestCosignature:
         data = flip(base64.b64decode(line.split()[2])[4:], bit)
         key = witness_key("w")
         assert not key.verify(tlog.parse_note(CHECKPOINT)[0], data)
+
+    def test_of_two_cosignatures_of_a_witness_the_first_is_reported(self) -> None:
+        """It may have been asked twice; it still is one witness."""
+        note = cosigned(cosigned(CHECKPOINT, "w", time=1), "w", time=2)
+        assert [signature.time for signature in tlog.open_note(note, [witness_key("w")]).verified] == [1]
 
     @pytest.mark.parametrize("time", [-1, 2**63])
     def test_a_time_out_of_range_is_not_signed(self, time: int) -> None:

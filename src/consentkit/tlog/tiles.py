@@ -100,11 +100,10 @@ def new_tiles(old_size: int, new_size: int) -> Iterator[Tile]:
     Bundles come first, then the levels upwards, so that whoever writes them in this order never publishes a
     hash whose entries are not there yet.
     """
-    for level in (None, *range(64)):
+    levels = range(-(-new_size.bit_length() // TILE_HEIGHT))
+    for level in (None, *levels):
         shift = TILE_HEIGHT * (level or 0)
         old, new = old_size >> shift, new_size >> shift
-        if not new:
-            return
         if old < new:
             yield from (Tile(level, index) for index in range(old // TILE_WIDTH, new // TILE_WIDTH))
             if new % TILE_WIDTH:
