@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import reduce
 from types import MappingProxyType
 
 from attrs import evolve, field, frozen
@@ -48,18 +49,20 @@ class KeyRing:
 
         The first introduction of a key counts; retiring or revoking one that was never introduced says nothing.
         """
-        keys: dict[tuple[str, str], IntroducedKey] = {}
-        for index, entry in entries:
-            match entry:
-                case KeyEntry("add", purpose, key_id, public_key):
-                    keys.setdefault((purpose, key_id), IntroducedKey(public_key, index))
-                case KeyEntry("retire", purpose, key_id) if old := keys.get((purpose, key_id)):
-                    keys[purpose, key_id] = evolve(old, retired=_earlier(old.retired, index))
-                case KeyRevocation(purpose, key_id, first) if old := keys.get((purpose, key_id)):
-                    keys[purpose, key_id] = evolve(
-                        old, first_distrusted=_earlier(old.first_distrusted, first)
-                    )
-        return cls(MappingProxyType(keys))
+        return reduce(lambda ring, item: ring.after(*item), entries, cls())
+
+    def after(self, index: int, entry: Entry) -> KeyRing:
+        """Return the keys once `entry` is in the log at `index`."""
+        match entry:
+            case KeyEntry("add", purpose, key_id, public_key) if (purpose, key_id) not in self.keys:
+                key = IntroducedKey(public_key, index)
+            case KeyEntry("retire", purpose, key_id) if old := self.find(purpose, key_id):
+                key = evolve(old, retired=_earlier(old.retired, index))
+            case KeyRevocation(purpose, key_id, first) if old := self.find(purpose, key_id):
+                key = evolve(old, first_distrusted=_earlier(old.first_distrusted, first))
+            case _:
+                return self
+        return KeyRing(MappingProxyType({**self.keys, (purpose, key_id): key}))
 
     def find(self, purpose: str, key_id: str) -> IntroducedKey | None:
         """Return the key, or None when the log never introduced it."""

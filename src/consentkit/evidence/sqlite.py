@@ -26,6 +26,7 @@ from consentkit.errors import (
     LedgerUnavailable,
     OutcomeUnknown,
 )
+from consentkit.evidence._files import sync_folder
 from consentkit.evidence.entry import RecordEntry, parse_entry
 from consentkit.evidence.opening import Opening
 from consentkit.evidence.store import Batch, Head, Tail
@@ -44,22 +45,26 @@ _PRAGMAS: Final = (
     "PRAGMA cache_size = -32768",
     "PRAGMA wal_autocheckpoint = 4000",
 )
-# Element n brings a database from schema version n to n + 1; `user_version` says where it is.
-_MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
-    (
-        "CREATE TABLE entry (idx INTEGER PRIMARY KEY, line BLOB NOT NULL)",
-        "CREATE TABLE node (level INTEGER, idx INTEGER, hash BLOB NOT NULL, PRIMARY KEY (level, idx))"
-        " WITHOUT ROWID",
-        "CREATE TABLE head (id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL,"
-        " frontier BLOB NOT NULL, checkpoint BLOB NOT NULL, time INTEGER NOT NULL)",
-        "CREATE TABLE checkpoint (day INTEGER PRIMARY KEY, size INTEGER NOT NULL, note BLOB NOT NULL)",
-        "CREATE TABLE opening (idx INTEGER PRIMARY KEY REFERENCES entry, history TEXT NOT NULL,"
-        " sequence INTEGER NOT NULL, record TEXT NOT NULL, disclosures TEXT NOT NULL, blind BLOB NOT NULL,"
-        " UNIQUE (history, sequence))",
-        "CREATE TABLE published (kind TEXT, digest TEXT, idx INTEGER NOT NULL UNIQUE REFERENCES entry,"
-        " body BLOB NOT NULL, PRIMARY KEY (kind, digest))",
-        "CREATE TABLE key_entry (idx INTEGER PRIMARY KEY REFERENCES entry)",
-    ),
+# Script n brings a database from schema version n to n + 1; `user_version` says where it is.
+_MIGRATIONS: Final = (
+    """
+    CREATE TABLE entry (idx INTEGER PRIMARY KEY, line BLOB NOT NULL);
+    CREATE TABLE node (level INTEGER, idx INTEGER, hash BLOB NOT NULL, PRIMARY KEY (level, idx)) WITHOUT ROWID;
+    CREATE TABLE head (
+        id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, frontier BLOB NOT NULL,
+        checkpoint BLOB NOT NULL, time INTEGER NOT NULL
+    );
+    CREATE TABLE checkpoint (day INTEGER PRIMARY KEY, size INTEGER NOT NULL, note BLOB NOT NULL);
+    CREATE TABLE opening (
+        idx INTEGER PRIMARY KEY REFERENCES entry, history TEXT NOT NULL, sequence INTEGER NOT NULL,
+        record TEXT NOT NULL, disclosures TEXT NOT NULL, blind BLOB NOT NULL, UNIQUE (history, sequence)
+    );
+    CREATE TABLE published (
+        kind TEXT, digest TEXT, idx INTEGER NOT NULL UNIQUE REFERENCES entry, body BLOB NOT NULL,
+        PRIMARY KEY (kind, digest)
+    );
+    CREATE TABLE key_entry (idx INTEGER PRIMARY KEY REFERENCES entry);
+    """,
 )
 # A child must not touch a connection of its parent, not even to close it (sqlite.org/howtocorrupt.html 2.6).
 _abandoned: list[sqlite3.Connection] = []
@@ -202,7 +207,7 @@ class SQLiteStore:
         try:
             prepare(connection)
             if mode == "rw":
-                _sync_folder(self._path.parent)
+                sync_folder(self._path.parent)  # SQLite ignores a failure to do so when it creates its files
         except BaseException as error:
             connection.close()
             if isinstance(error, sqlite3.Error):
@@ -231,9 +236,8 @@ def _prepare(connection: sqlite3.Connection) -> None:
     if version == len(_MIGRATIONS):
         return
     connection.execute("BEGIN IMMEDIATE")
-    for steps in _MIGRATIONS[version:]:
-        for step in steps:
-            connection.execute(step)
+    for step in "".join(_MIGRATIONS[version:]).split(";"):
+        connection.execute(step)
     connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
     connection.execute("COMMIT")
@@ -256,15 +260,6 @@ def _version(connection: sqlite3.Connection) -> int:
             remedy="update consentkit",
         )
     return int(version)
-
-
-def _sync_folder(folder: Path) -> None:
-    # SQLite ignores a failure to do this when it creates its files.
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write(connection: sqlite3.Connection, batch: Batch) -> None:

@@ -165,7 +165,7 @@ def open_store(url: str, *, create: bool = False, read_only: bool = False) -> St
 
 
 def _file(url: str, path: str) -> str:
-    if not path.startswith("/") or path == "/" or path == "/:memory:" or "?" in path or "\0" in path:
+    if not path.startswith("/") or path in ("/", "/:memory:") or "?" in path or "\0" in path:
         raise LedgerUnavailable(
             f"{url!r} names no database file", remedy="write it like sqlite:///path/consent.db"
         )

@@ -1,0 +1,235 @@
+"""From drafts to a batch: what the sequencer signs between reading the store and writing to it. No I/O.
+
+A batch is built on a snapshot of the store. When the log has moved on before it is written, it is built again
+on a new snapshot; records whose history has not moved are kept as they were signed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from attrs import define, field, frozen
+
+from consentkit.errors import ConsentkitError, InvalidKey, LedgerUnavailable
+from consentkit.evidence.entry import (
+    BLIND_BYTES,
+    Entry,
+    KeyEntry,
+    NoticeEntry,
+    PolicyEntry,
+    commitment,
+    entry_line,
+    format_entry,
+)
+from consentkit.evidence.hashes import tile_nodes
+from consentkit.evidence.keyring import KeyRing
+from consentkit.evidence.opening import Opening
+from consentkit.evidence.record import Record, RecordDraft, build_record, uuid7
+from consentkit.evidence.store import Batch, Head, NewOpening, Published, Tail
+from consentkit.keys import Keys
+from consentkit.tlog import Checkpoint, Frontier, NoteSigner, leaf_hash, sign_note
+
+__all__ = ["MAX_SKEW", "Appended", "Builder", "Built", "Publication", "RecordWork", "Snapshot", "Work"]
+
+MAX_SKEW: Final = 300_000
+"""How far a record's time may lie behind the newest record's, in milliseconds."""
+
+_DAY: Final = 86_400_000
+_RANDOM_BYTES: Final = 10 + 16 + BLIND_BYTES
+
+
+@frozen
+class Appended:
+    """A record that is in the log, durably: its index, the record, what opens the entry, and its time."""
+
+    index: int
+    record: Record
+    opening: Opening
+    time: int
+
+
+@frozen
+class _Signed:
+    record: Record
+    commitment: bytes
+    blind: bytes
+    tail: Tail | None
+
+
+@define(eq=False)
+class RecordWork:
+    """A draft on its way into the log. `signed` keeps what was signed for it, in case it can stay."""
+
+    draft: RecordDraft
+    time: int
+    signed: _Signed | None = field(default=None, repr=False)
+
+
+@frozen(eq=False)
+class Publication:
+    """Something to be entered once: a policy or a notice with its body, or a key."""
+
+    entry: PolicyEntry | NoticeEntry | KeyEntry
+    body: bytes = field(default=b"", repr=False)
+
+
+Work = RecordWork | Publication
+Outcome = Appended | int | ConsentkitError | None
+
+
+@frozen
+class Snapshot:
+    """What a batch is built on: the head, the tails of its histories, the keys, and what was published."""
+
+    head: Head | None
+    tails: dict[str, Tail]
+    keys: KeyRing
+    published: frozenset[str]
+
+
+@frozen
+class Built:
+    """A batch, or None when nothing is to be written, and an outcome for each work, in order.
+
+    An outcome is what the caller gets once the batch is durable: the record appended, the index of what was
+    published (None when it was there already), or the error.
+    """
+
+    batch: Batch | None
+    outcomes: tuple[Outcome, ...]
+
+
+class Builder:
+    """Builds batches for one site: with its keys, its clock (UTC milliseconds) and its source of randomness."""
+
+    def __init__(self, keys: Keys, clock: Callable[[], int], random: Callable[[int], bytes]) -> None:
+        self._keys, self._clock, self._random = keys, clock, random
+        self._note_signer = NoteSigner(keys.log_name, keys.log)
+
+    def build(self, snapshot: Snapshot, works: Sequence[Work]) -> Built:
+        """Sign the records and the head that `works` make on top of the snapshot."""
+        draft = _Draft(snapshot)
+        outcomes = tuple(self._add(draft, work) for work in works)
+        if not draft.lines:
+            return Built(None, outcomes)
+        old = snapshot.head
+        frontier, growth = (old.frontier if old else Frontier.empty()).grow(map(leaf_hash, draft.lines))
+        text = Checkpoint(self._keys.log_name, frontier.size, frontier.root()).text()
+        new = Head(frontier, sign_note(text, self._note_signer), draft.time)
+        batch = Batch(
+            old,
+            new,
+            tuple(draft.lines),
+            tile_nodes(growth),
+            tuple(draft.openings),
+            tuple(draft.published),
+            tuple(draft.keys),
+            self._clock() // _DAY,
+        )
+        return Built(batch, outcomes)
+
+    def _add(self, draft: _Draft, work: Work) -> Outcome:
+        try:
+            return draft.publish(work) if isinstance(work, Publication) else self._append(draft, work)
+        except ConsentkitError as error:
+            return error
+
+    def _append(self, draft: _Draft, work: RecordWork) -> Appended:
+        self._check(draft, work)
+        history = work.draft.history
+        tail = draft.tails.get(history)
+        signed = work.signed
+        if signed is None or signed.tail != tail:
+            signed = work.signed = self._sign(work, tail)
+        index = draft.next_index
+        opening = Opening(index, signed.record.jwt, signed.record.disclosures, signed.blind)
+        draft.append(entry_line(signed.commitment))
+        sequence = tail.sequence + 1 if tail else 0
+        draft.openings.append(NewOpening(opening, history, sequence))
+        draft.tails[history] = Tail(sequence, signed.commitment)
+        draft.time = max(draft.time, work.time)
+        return Appended(index, signed.record, opening, work.time)
+
+    def _check(self, draft: _Draft, work: RecordWork) -> None:
+        signer = self._keys.record.key_id
+        if (key := draft.keyring.find("record", signer)) is None or not key.active:
+            raise InvalidKey(
+                f"the log does not take records signed with key {signer}",
+                remedy="introduce the key, or use the one that replaced it",
+            )
+        if work.time < draft.time - MAX_SKEW:
+            raise LedgerUnavailable(
+                f"the decision's time is {(draft.time - work.time) // 1000} s behind the newest record's",
+                remedy="set the clocks of all servers that write to this ledger",
+            )
+
+    def _sign(self, work: RecordWork, tail: Tail | None) -> _Signed:
+        random = self._random(_RANDOM_BYTES)
+        record = build_record(
+            work.draft,
+            id=uuid7(work.time, random[:10]),
+            time=work.time,
+            log_name=self._keys.log_name,
+            sequence=tail.sequence + 1 if tail else 0,
+            previous=tail.commitment if tail else None,
+            signer=self._keys.record,
+            salt=random[10:26],
+        )
+        blind = random[26:]
+        return _Signed(record, commitment(record.jwt.encode(), blind), blind, tail)
+
+
+class _Draft:
+    """A batch while it is being built."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        head = snapshot.head
+        self.first = head.size if head else 0
+        self.time = head.time if head else 0
+        self.tails = dict(snapshot.tails)
+        self.keyring = snapshot.keys
+        self.known = set(snapshot.published)
+        self.lines: list[bytes] = []
+        self.openings: list[NewOpening] = []
+        self.published: list[Published] = []
+        self.keys: list[int] = []
+
+    @property
+    def next_index(self) -> int:
+        return self.first + len(self.lines)
+
+    def append(self, line: bytes) -> int:
+        self.lines.append(line)
+        return self.next_index - 1
+
+    def publish(self, work: Publication) -> int | None:
+        match work.entry:
+            case KeyEntry() as entry:
+                return self._enter_key(entry)
+            case PolicyEntry(digest) as entry:
+                return self._enter("policy", digest, entry, work.body)
+            case NoticeEntry(digest) as entry:
+                return self._enter("notice", digest, entry, work.body)
+
+    def _enter(self, kind: str, digest: str, entry: Entry, body: bytes) -> int | None:
+        if digest in self.known:
+            return None
+        index = self.append(format_entry(entry))
+        self.known.add(digest)
+        self.published.append(Published(kind, digest, index, body))
+        return index
+
+    def _enter_key(self, entry: KeyEntry) -> int | None:
+        known = self.keyring.find(entry.purpose, entry.key_id)
+        if known is not None and not known.active and entry.action == "add":
+            raise InvalidKey(
+                f"key {entry.key_id} was retired or revoked",
+                remedy="a new key is needed: consentkit keys new",
+            )
+        if (known is not None and known.active) == (entry.action == "add"):
+            return None
+        index = self.append(format_entry(entry))
+        self.keys.append(index)
+        self.keyring = self.keyring.after(index, entry)
+        return index
