@@ -67,7 +67,7 @@ def diff(old: Policy, new: Policy) -> PolicyDiff:
     Names decide, not texts: a purpose whose meaning changes needs a new id. `necessary` is never asked, so
     nothing in it widens.
     """
-    changes = tuple(_changes(old, new))
+    changes = tuple(sorted(_changes(old, new), key=lambda change: (change.category, change.service or "")))
     widened = frozenset(change.category for change in changes if change.widening)
     touched = {change.service for change in changes if change.widening}
     before = {category.id for category in old.categories}

@@ -64,9 +64,9 @@ GROUPS: Mapping[str, frozenset[str]] = {
 }
 """Named groups. US-GPC: the states where honouring an opt-out signal is a duty (state of November 2026)."""
 
+_ALIASES = {"UK": "GB", "EL": "GR"}  # what the European Union's own offices write
 _MISTAKEN = {
-    "UK": "GB",
-    "EL": "GR",
+    **_ALIASES,
     "EUROPE": "EEA",
     "GBR": "GB",
     "USA": "US",
@@ -128,7 +128,7 @@ def region_table(rules: Iterable[tuple[str, T]]) -> dict[str, T]:
 def canonical_region(region: str) -> str:
     """Return `region` as the table spells it: trimmed, in capitals, UK and EL as GB and GR."""
     country, dash, part = region.strip().upper().partition("-")
-    return f"{ {'UK': 'GB', 'EL': 'GR'}.get(country, country) }{dash}{part}".strip()
+    return f"{_ALIASES.get(country, country)}{dash}{part}"
 
 
 def find_region(table: Mapping[str, T], region: str | None, fallback: T) -> T:

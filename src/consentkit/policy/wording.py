@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 __all__ = ["choice", "nearest", "quoted", "respelt"]
 
-_FEW = 6
+_FEW, _LONG = 6, 100
 
 
 def quoted(names: Iterable[object]) -> str:
@@ -18,7 +18,7 @@ def quoted(names: Iterable[object]) -> str:
 
 def nearest(name: object, known: Iterable[str]) -> str | None:
     """Return the known name that `name` was most likely meant to be, if one is close."""
-    if not isinstance(name, str) or len(name) > 100:
+    if not isinstance(name, str) or len(name) > _LONG:
         return None
     spelt = {one.lower().replace("-", "_"): one for one in known}
     found = get_close_matches(name.lower().replace("-", "_"), spelt, n=1, cutoff=0.7)
@@ -36,11 +36,17 @@ def choice(name: object, known: Iterable[str]) -> str:
 
 def respelt(text: str, pattern: str) -> str | None:
     """Return `text` in a usual spelling that fits `pattern`, if there is one: trimmed, small, capital, joined."""
+    if len(text) > _LONG:
+        return None
     bare = text.strip()
-    spaced = re.sub(r"^(\d+)\s*([a-z]+)$", r"\1 \2", bare.lower())
-    joined = re.sub(r"[^a-z0-9_-]+", "-", bare.lower()).strip("-_0123456789")
-    hosted = re.sub(r"^https?://", "", bare.lower()).split("/")[0]
-    for candidate in (bare, bare.lower(), bare.upper(), spaced, hosted, joined):
-        if candidate != text and re.search(pattern, candidate):
-            return candidate
-    return None
+    small = bare.lower()
+    candidates = (
+        bare,
+        small,
+        bare.upper(),
+        re.sub(r"^(\d+)\s*([a-z]+)$", r"\1 \2", small),
+        re.sub(r"^https?://", "", small).split("/")[0],
+        joined := re.sub(r"[^a-z0-9_-]+", "-", small).strip("-_"),
+        joined.lstrip("-_0123456789"),
+    )
+    return next((one for one in candidates if one != text and re.search(pattern, one)), None)
