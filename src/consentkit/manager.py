@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
@@ -30,8 +29,9 @@ from consentkit.consent import (
 )
 from consentkit.consent.cookie import NO_COOKIES, CookieState, encode, encode_id, read
 from consentkit.consent.decision import DAY, MILLISECOND
-from consentkit.errors import InvalidOption, LedgerError, PolicyError
+from consentkit.errors import ConsentkitError, InvalidOption, InvalidRecord, LedgerError, PolicyError
 from consentkit.evidence import Choice, Ledger, RecordDraft
+from consentkit.evidence.ledger import EventHook, system_clock
 from consentkit.keys import Keys
 from consentkit.policy import Model, Policy, PolicyHistory, Regime
 from consentkit.web.jar import Jar
@@ -39,20 +39,13 @@ from consentkit.web.language import language_of
 from consentkit.web.protocol import Decided, Options, Visit
 from consentkit.web.request import Request
 
-__all__ = ["ConsentManager", "EventHook"]
-
-EventHook = Callable[[str, Mapping[str, object]], object]
-"""Told that something happened: its name and data that identify nobody."""
+__all__ = ["ConsentManager"]
 
 _log = logging.getLogger(__name__)
 
 _RENEW_AFTER: Final = 30 * DAY
 _REMEMBERED: Final = 4096
 _UNREADABLE: Final = Decisions(unreadable=True)
-
-
-def _system_clock() -> int:
-    return time.time_ns() // 1_000_000
 
 
 @attrs.frozen
@@ -92,7 +85,7 @@ class ConsentManager:
         options: Options,
         region: Callable[[Request], str | None] | None = None,
         language: Callable[[Request], str | None] | None = None,
-        clock: Callable[[], int] = _system_clock,
+        clock: Callable[[], int] = system_clock,
         on_event: EventHook | None = None,
     ) -> None:
         _check(policy)
@@ -117,7 +110,7 @@ class ConsentManager:
         keys: Keys | str | PathLike[str],
         region: Callable[[Request], str | None] | None = None,
         language: Callable[[Request], str | None] | None = None,
-        clock: Callable[[], int] = _system_clock,
+        clock: Callable[[], int] = system_clock,
         on_event: EventHook | None = None,
         **options: Any,
     ) -> Self:
@@ -183,9 +176,7 @@ class ConsentManager:
         decisions = self._usable(state)
         signals = Signals(parse_gpc(request.header_values(b"sec-gpc")))
         consent = self._resolve(state, decisions, self.region(request), signals, now)
-        return Visit(
-            decisions, consent, state.id, state.present, self._renewals(jar, state, decisions, request, now)
-        )
+        return Visit(decisions, consent, state.id, state.present, self._renewals(jar, state, decisions, now))
 
     def resolve(self, decisions: Decisions, region: str | None, signals: Signals) -> Consent:
         """Work out what follows from decisions that did not come by cookie."""
@@ -293,7 +284,7 @@ class ConsentManager:
             return self._decided(posted.visit, posted.outcome, posted.visit.set_cookies)
         try:
             index = self.ledger.append(posted.draft).index
-        except LedgerError as error:
+        except (LedgerError, InvalidRecord) as error:
             return self._unrecorded(posted, error)
         return self._recorded(posted, index)
 
@@ -304,7 +295,7 @@ class ConsentManager:
             return self._decided(posted.visit, posted.outcome, posted.visit.set_cookies)
         try:
             index = (await self.ledger.aappend(posted.draft)).index
-        except LedgerError as error:
+        except (LedgerError, InvalidRecord) as error:
             return self._unrecorded(posted, error)
         return self._recorded(posted, index)
 
@@ -330,10 +321,10 @@ class ConsentManager:
         if not outcome.decisions.grants and f"{posted.jar.name}-id" in visit.present:
             cookies = (*cookies, posted.jar.drop_id())
         regime = visit.consent.regime.id
-        self.emit("decision.recorded", event=str(outcome.event), index=index, regime=regime)
+        self.emit("decision.recorded", decision=str(outcome.event), index=index, regime=regime)
         return attrs.evolve(self._decided(visit, outcome, cookies), index=index, recorded=True)
 
-    def _unrecorded(self, posted: _Posted, error: LedgerError) -> Decided:
+    def _unrecorded(self, posted: _Posted, error: ConsentkitError) -> Decided:
         """Let the refusals of an answer take effect in this browser, since the ledger took no record."""
         _log.warning("a decision could not be recorded: %s", error)
         self.emit("decision.unrecorded", error=type(error).__name__)
@@ -407,7 +398,7 @@ class ConsentManager:
         if self._on_event is None:
             return
         try:
-            self._on_event(event, data)
+            self._on_event(event, **data)
         except Exception:  # noqa: BLE001  the site's own callable
             _log.exception("the event hook failed on %s", event)
 
@@ -416,7 +407,8 @@ class ConsentManager:
         visit = self.visit(request)
         if visit.id is None or not visit.decisions.grants:
             return None
-        return self.ledger.receipt(visit.id.index).to_json()
+        found = self.ledger.receipt(visit.id.index)
+        return found.encode() if found else None
 
 
 def _load(policy: Policy | Mapping[str, Any] | str | PathLike[str]) -> Policy:
