@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
@@ -15,8 +16,12 @@ PUBLIC_KEY_SIZE = 1312
 SIGNATURE_SIZE = 2420
 
 
+class _Key(Protocol):
+    def verify(self, signature: bytes, data: bytes, /) -> None: ...
+
+
 @lru_cache(maxsize=64)
-def load(public_key: bytes) -> MLDSA44PublicKey | None:
+def load(public_key: bytes) -> _Key | None:
     """Return the key, or None where this installation cannot verify under it."""
     if MLDSA44PublicKey is None:
         return None

@@ -38,13 +38,11 @@ EMPTY_ROOT = sha256(b"").digest()
 
 
 class HashReader(Protocol):
-    """Where proofs take their hashes from.
+    """Where proofs take their hashes from: any function of a level and an index."""
 
-    Called with a level and an index, it returns the 32-byte hash of the complete subtree that covers leaves
-    `index * 2**level` up to `(index + 1) * 2**level`.
-    """
-
-    def __call__(self, level: int, index: int, /) -> bytes: ...
+    def __call__(self, level: int, index: int, /) -> bytes:
+        """Return the 32-byte hash of the subtree over leaves `index * 2**level` up to `(index + 1) * 2**level`."""
+        ...
 
 
 def leaf_hash(entry: bytes) -> bytes:

@@ -11,7 +11,7 @@ from enum import IntEnum
 from hashlib import sha256
 from typing import Protocol
 
-from attrs import evolve, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from consentkit.errors import InvalidKey, InvalidNote
 from consentkit.keys import check_public_key, verify_ed25519
@@ -65,6 +65,21 @@ def _is_key_name(name: str) -> bool:
     return bool(name) and not any(char == "+" or char < " " or char.isspace() for char in name)
 
 
+def _key_id(key: VerifierKey) -> bytes:
+    """Derive the key id, which is where a name or a public key that cannot be used shows."""
+    try:
+        name = key.name.encode()
+    except UnicodeEncodeError:
+        raise InvalidKey("the name of a verifier key is not UTF-8") from None
+    if not _is_key_name(key.name):
+        raise InvalidKey(f"{key.name!r} cannot name a key", remedy="use a name without spaces and '+'")
+    if key.algorithm != Algorithm.ML_DSA_44:
+        check_public_key(key.public_key)
+    elif len(key.public_key) != _mldsa.PUBLIC_KEY_SIZE:
+        raise InvalidKey(f"an ML-DSA-44 public key has {_mldsa.PUBLIC_KEY_SIZE} bytes")
+    return sha256(name + b"\n" + bytes([key.algorithm]) + key.public_key).digest()[:4]
+
+
 @frozen
 class VerifierKey:
     """A public key with the name that signature lines give it. Its text form is `name+key id+base64`.
@@ -77,21 +92,7 @@ class VerifierKey:
     name: str
     algorithm: Algorithm
     public_key: bytes = field(repr=False)
-    key_id: bytes = field(init=False)
-
-    @key_id.default
-    def _derive_key_id(self) -> bytes:
-        try:
-            name = self.name.encode()
-        except UnicodeEncodeError:
-            raise InvalidKey("the name of a verifier key is not UTF-8") from None
-        if not _is_key_name(self.name):
-            raise InvalidKey(f"{self.name!r} cannot name a key", remedy="use a name without spaces and '+'")
-        if self.algorithm != Algorithm.ML_DSA_44:
-            check_public_key(self.public_key)
-        elif len(self.public_key) != _mldsa.PUBLIC_KEY_SIZE:
-            raise InvalidKey(f"an ML-DSA-44 public key has {_mldsa.PUBLIC_KEY_SIZE} bytes")
-        return sha256(name + b"\n" + bytes([self.algorithm]) + self.public_key).digest()[:4]
+    key_id: bytes = field(init=False, default=Factory(_key_id, takes_self=True))
 
     @classmethod
     def parse(cls, text: str) -> VerifierKey:
@@ -241,9 +242,15 @@ class SigningKey(Protocol):
     @property
     def public_key(self) -> bytes:
         """The raw public key: 32 bytes for Ed25519."""
+        ...
 
     def sign(self, data: bytes, /) -> bytes:
         """Return the raw signature over `data`."""
+        ...
+
+
+def _verifier(signer: NoteSigner) -> VerifierKey:
+    return VerifierKey(signer.name, Algorithm.ED25519, signer.key.public_key)
 
 
 @frozen
@@ -252,11 +259,7 @@ class NoteSigner:
 
     name: str
     key: SigningKey = field(repr=False)
-    verifier: VerifierKey = field(init=False)
-
-    @verifier.default
-    def _derive_verifier(self) -> VerifierKey:
-        return VerifierKey(self.name, Algorithm.ED25519, self.key.public_key)
+    verifier: VerifierKey = field(init=False, default=Factory(_verifier, takes_self=True))
 
     def sign(self, text: bytes) -> bytes:
         """Return the signature line over `text`, which must be what a note may hold."""
