@@ -372,7 +372,7 @@ class ConsentManager:
             services=_choices(outcome.services),
             asked=outcome.asked,
             policy=(policy.digest, policy.version),
-            notice=notice and (notice.digest, notice.language, notice.template, notice.layout),
+            notice=(notice.digest, notice.language, notice.template, notice.layout) if notice else None,
             region=consent.region,
             regime=consent.regime.id,
             model=str(notice.model if notice else consent.regime.model),
