@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from functools import lru_cache
 
 from consentkit.web.request import Headers
 
@@ -32,7 +32,8 @@ _OF_BODY = frozenset(
 _DIRECTIVE = re.compile(rb'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
 
 
-def merge_vary(values: Sequence[bytes], add: Sequence[bytes]) -> bytes:
+@lru_cache(maxsize=256)
+def merge_vary(values: tuple[bytes, ...], add: tuple[bytes, ...]) -> bytes:
     """Add field names to `Vary`: without regard to case, in order, and leaving a `*` as it is."""
     names = [name for value in values for part in value.split(b",") if (name := part.strip(b" \t"))]
     if b"*" in names:
@@ -41,7 +42,7 @@ def merge_vary(values: Sequence[bytes], add: Sequence[bytes]) -> bytes:
     return b", ".join([*names, *(name for name in add if name.lower() not in have)])
 
 
-def personal(headers: Headers, vary: Sequence[bytes] = VARY) -> list[tuple[bytes, bytes]]:
+def personal(headers: Headers, vary: tuple[bytes, ...] = VARY) -> list[tuple[bytes, bytes]]:
     """Make a response belong to its visitor: `Vary`, `private`, and nothing that tells a CDN otherwise."""
     kept: list[tuple[bytes, bytes]] = []
     varies: list[bytes] = []
@@ -54,12 +55,13 @@ def personal(headers: Headers, vary: Sequence[bytes] = VARY) -> list[tuple[bytes
             control.append(header[1])
         elif name not in _OVERRIDES and not name.endswith(_CDN_SUFFIX):
             kept.append(header)
-    kept.append((b"cache-control", _private(control)))
-    kept.append((b"vary", merge_vary(varies, vary)))
+    kept.append((b"cache-control", _private(tuple(control))))
+    kept.append((b"vary", merge_vary(tuple(varies), vary)))
     return kept
 
 
-def _private(values: Sequence[bytes]) -> bytes:
+@lru_cache(maxsize=256)
+def _private(values: tuple[bytes, ...]) -> bytes:
     if not values:
         return b"private"
     directives = [part.strip() for value in values for part in _DIRECTIVE.findall(value)]

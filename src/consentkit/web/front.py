@@ -45,6 +45,7 @@ class Front:
         self._fragments: dict[tuple[int, str, str, bool], tuple[Consent, bytes]] = {}
         self._services: dict[bytes, Service | None] = {}
         self._urls: dict[tuple[str, bool], Urls] = {}
+        self._optional = [s.id for s in self.policy.services if s.category != NECESSARY]
         self._warned: set[str] = set()
 
     def owns(self, path: str) -> bool:
@@ -112,11 +113,10 @@ class Front:
         `withdrawn` names further categories and services. At most `options.expire_cap` at once: `first` begins
         with the likeliest, any other response takes its turn by the clock, so that a few of them reach all.
         """
-        carried = [
-            (name, service)
-            for name, service in self._carried(request)
-            if consent.reason(service.id) in _NO or service.id in withdrawn or service.category in withdrawn
-        ]
+        refused = {s for s in self._optional if consent.reason(s) in _NO} | withdrawn
+        if not refused:
+            return ()
+        carried = [(n, s) for n, s in self._carried(request) if s.id in refused or s.category in refused]
         if not carried:
             return ()
         return expirations(

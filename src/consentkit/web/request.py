@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from ipaddress import ip_address
 
 import attrs
@@ -23,7 +23,7 @@ _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _WEB_SCHEMES = {"ws": "http", "wss": "https"}
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, slots=False)  # a dict makes both the frozen value and what is cached on it cheaper
 class Request:
     """One request: `path` is decoded and without the prefix `root_path` that the application is mounted at.
 
@@ -77,6 +77,7 @@ class Request:
         return _WEB_SCHEMES.get(self.scheme, self.scheme)
 
 
+@lru_cache(maxsize=256)
 def parse_authority(value: bytes, scheme: str) -> str:
     """Normalise the value of a `Host` field (RFC 9110 section 7.2): lower-case, without `scheme`'s default port.
 
@@ -91,6 +92,7 @@ def parse_authority(value: bytes, scheme: str) -> str:
     return f"{host}:{port}"
 
 
+@lru_cache(maxsize=256)
 def _is_loopback(host: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from consentkit.consent.cookie import CONSENT_NAMES, ID_NAMES
-from consentkit.policy import NECESSARY, Policy
+from consentkit.policy import NECESSARY, Policy, Service
 from consentkit.web.request import Headers
 
 __all__ = ["Filtered", "cookie_name", "filter_set_cookies", "format_set_cookie", "is_deletion"]
@@ -117,25 +117,23 @@ def filter_set_cookies(headers: Headers, allows: Callable[[str], bool], policy: 
             continue
         name = cookie_name(header[1])
         service = policy.service_for_cookie(name)
-        if (
-            name in _OWN
-            or (service is not None and service.category == NECESSARY)
-            or is_deletion(header[1], now)
-        ):
+        if _passes(name, service, allows, policy.undeclared) or is_deletion(header[1], now):
             kept.append(header)
         elif service is not None:
-            if allows(service.id):
-                kept.append(header)
-            else:
-                blocked.append((name, service.id))
+            blocked.append((name, service.id))
         else:
-            if policy.undeclared != "allow":
-                undeclared.append(name)
+            undeclared.append(name)
             if policy.undeclared == "block":
                 blocked.append((name, ""))
             else:
                 kept.append(header)
     return Filtered(kept if blocked else headers, tuple(blocked), tuple(undeclared))
+
+
+def _passes(name: str, service: Service | None, allows: Callable[[str], bool], undeclared: str) -> bool:
+    if service is None:
+        return undeclared == "allow" or name in _OWN
+    return service.category == NECESSARY or allows(service.id)
 
 
 def format_set_cookie(
