@@ -53,6 +53,7 @@ class Outcome:
 
     @property
     def holds(self) -> bool:
+        """Whether the budget is kept."""
         return (self.ours.median if self.judge_median else self.ours.best) <= self.limit
 
     @property

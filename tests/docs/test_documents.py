@@ -60,7 +60,7 @@ SYBIL = Sybil(
 def prepare(folder: Path, text: str) -> None:
     """Lay out what a document takes for granted."""
     if "```json policy.json" not in text:
-        (folder / "policy.json").write_bytes((ROOT / "examples/policies/blog.json").read_bytes())
+        (folder / "policy.json").write_bytes((ROOT / "examples/policies/small-blog.json").read_bytes())
     if "keys new keys" not in text:
         write_keys(folder / "keys", "blog.example/consent")
 
