@@ -17,7 +17,7 @@ _SHOWN = frozenset({"title", "description", "purposes", "purpose", "texts", "nam
 
 def check(policy: Policy) -> list[Problem]:
     """Return what keeps the banner from showing a policy in every language that it offers; nothing: all is well."""
-    return [*_languages(policy), *_unused(policy), *_invisible("", policy.document)]
+    return [*_languages(policy), *_invisible("", policy.document)]
 
 
 def _languages(policy: Policy) -> Iterator[Problem]:
@@ -30,14 +30,6 @@ def _languages(policy: Policy) -> Iterator[Problem]:
             yield Problem(
                 f"/languages/{index}", language, "the banner has no texts in this language", expected
             )
-
-
-def _unused(policy: Policy) -> Iterator[Problem]:
-    """Yield the texts for a language that is not offered: a misspelt tag, or a language forgotten in the list."""
-    for language in policy.texts:
-        if language not in policy.languages:
-            expected = f"a language that is offered: {', '.join(policy.languages)}"
-            yield Problem(child("/notice/texts", language), language, "nobody will see these texts", expected)
 
 
 def _invisible(pointer: str, value: object, *, shown: bool = False) -> Iterator[Problem]:

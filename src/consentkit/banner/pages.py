@@ -35,6 +35,7 @@ def preferences_page(
     title = frame.text("control")
     body = element(
         "main",
+        say(frame, message),
         element("h1", title),
         second_layer(frame, signal=signals_shown, live=live),
         element("p", link(urls.declaration, frame.text("declaration.title"))),
@@ -43,7 +44,7 @@ def preferences_page(
         class_="ck-page",
     )
     script = script_element(urls, live.on)
-    return encode(document(frame, title, join(body, say(frame, message)), *_head(urls), script))
+    return encode(document(frame, title, body, *_head(urls), script))
 
 
 def declaration_page(policy: Policy, language: str, *, urls: Urls) -> bytes:
