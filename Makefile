@@ -64,7 +64,7 @@ format: $(DEV)
 
 types: $(DEV)
 	$(BIN)/mypy
-	$(BIN)/pyright --verifytypes consentkit --ignoreexternal
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright --verifytypes consentkit --ignoreexternal
 
 imports: $(DEV)
 	$(BIN)/lint-imports

@@ -17,11 +17,11 @@ def app(environ: dict[str, Any], start_response: Callable[..., object]) -> Itera
 
 def main(folder: str, database: str) -> None:
     """Start with the policy and keys in ``folder``, on a database that is not there yet."""
-    from benchmarks.drive import environ
+    from benchmarks.drive import environ, start_response
 
     policy, ledger = f"{folder}/policy.json", f"sqlite:///{folder}/{database}"
     with ConsentManager.open(policy, ledger=ledger, keys=f"{folder}/keys") as manager:
-        body = b"".join(ConsentMiddleware(app, manager)(environ(), lambda *_: None))
+        body = b"".join(ConsentMiddleware(app, manager)(environ(), start_response))
     if b"not counted" not in body or b"/consent" not in body:
         raise RuntimeError(f"this is not the page with the banner: {body!r}")
 

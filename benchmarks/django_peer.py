@@ -57,4 +57,5 @@ def application(*middleware: str) -> Callable[..., Any]:
     """Return the site as a WSGI application behind ``middleware``."""
     set_up()
     settings.MIDDLEWARE = list(middleware)
-    return WSGIHandler()
+    handler: Callable[..., Any] = WSGIHandler()
+    return handler
