@@ -111,7 +111,8 @@ class Problem:
     def __str__(self) -> str:
         found = "" if self.value is None else f", found {_shown(self.value)}"
         expected = f"; expected {self.expected}" if self.expected else ""
-        return f"{self.pointer or 'document'}: {self.message}{found}{expected}"
+        place = json.dumps(self.pointer, ensure_ascii=False)[1:-1]  # a name may hold a line feed
+        return f"{place or 'document'}: {self.message}{found}{expected}"
 
 
 class PolicyError(ConsentkitError):
@@ -156,7 +157,9 @@ class UnknownLanguage(ConsentkitError, LookupError):
     def __init__(self, language: str, known: Iterable[str] = ()) -> None:
         self.language = language
         self.known = tuple(sorted(known))
-        super().__init__(f"there are no texts in {language!r}", remedy=f"there are: {', '.join(self.known) or 'none'}")
+        super().__init__(
+            f"there are no texts in {language!r}", remedy=f"there are: {', '.join(self.known) or 'none'}"
+        )
         self.args = (language, self.known)
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import rfc8785
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consentkit.errors import PolicyError
 from consentkit.policy import Policy, canonical_form, short_digest
 from tests.policy.documents import document, policy, put
 
@@ -32,6 +33,7 @@ def shuffled(data: st.DataObject, found: Any) -> Any:
     return [shuffled(data, item) for item in found] if isinstance(found, list) else found
 
 
+@settings(max_examples=40)
 @given(st.data(), REMARKS)
 def test_the_canonical_form_knows_neither_the_order_of_names_nor_white_space(
     data: st.DataObject, remark: object
@@ -46,6 +48,7 @@ def test_the_canonical_form_knows_neither_the_order_of_names_nor_white_space(
     assert (one.categories, one.services, one.regimes) == (other.categories, other.services, other.regimes)
 
 
+@settings(max_examples=50)
 @given(REMARKS)
 def test_the_digest_is_sha_256_over_the_canonical_form(remark: object) -> None:
     """As any other implementation computes it."""
@@ -55,12 +58,47 @@ def test_the_digest_is_sha_256_over_the_canonical_form(remark: object) -> None:
     assert found.digest == hashlib.sha256(rfc8785.dumps(source)).hexdigest()
 
 
+@settings(max_examples=50)
 @given(REMARKS)
 def test_a_policy_read_back_from_its_canonical_form_is_the_same(remark: object) -> None:
     """What the ledger keeps is the policy."""
     found = Policy.from_dict(document(put("/x-remark", remark)))
     again = Policy.from_bytes(found.canonical)
     assert (again, again.canonical, again.services) == (found, found.canonical, found.services)
+
+
+def test_a_policy_once_in_force_is_taken_up_again_unchecked() -> None:
+    """Rules may get stricter; what was published stays readable."""
+    found = policy()
+    again = Policy.from_canonical(found.canonical)
+    assert (again, again.services, again.regimes) == (found, found.services, found.regimes)
+    lax = canonical_form(document(put("/services/counter/hosts", ["No Such Host"])))
+    assert Policy.from_canonical(lax).service("counter").hosts == ("No Such Host",)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b'{"b":1,"a":1}', "this is not the canonical form of a policy"),
+        (b'{ "a":1}', "this is not the canonical form of a policy"),
+        (b'{"a":1}', "this was never a policy: KeyError"),
+        (canonical_form(document(put("/languages", 1))), "this was never a policy: TypeError"),
+        (canonical_form(document(put("/services", 1))), "this was never a policy: TypeError"),
+        (canonical_form(document(put("/controller", []))), "this was never a policy: TypeError"),
+        (canonical_form(document(put("/regimes/us/model", "x"))), "this was never a policy: ValueError"),
+        (canonical_form(document(put("/regimes/us", "x"))), "this was never a policy: TypeError"),
+        (
+            canonical_form(document(put("/categories/analytics", 1))),
+            "this was never a policy: AttributeError",
+        ),
+        (b"{", "this is not JSON"),
+    ],
+)
+def test_what_was_never_a_policy_cannot_be_taken_up_again(text: bytes, message: str) -> None:
+    """A damaged ledger is told from a policy."""
+    with pytest.raises(PolicyError) as refusal:
+        Policy.from_canonical(text)
+    assert refusal.value.problems[0].message.startswith(message)
 
 
 @pytest.mark.parametrize("name", VECTORS)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consentkit.errors import PolicyError
@@ -221,6 +221,7 @@ def edited(*edits: Edit) -> Policy | None:
         return None
 
 
+@settings(max_examples=60)
 @given(st.lists(NARROW, max_size=3))
 def test_a_policy_does_not_differ_from_itself(edits: list[Edit]) -> None:
     """Whatever it is."""
@@ -230,6 +231,7 @@ def test_a_policy_does_not_differ_from_itself(edits: list[Edit]) -> None:
         assert diff(found, found).covered == found.names
 
 
+@settings(max_examples=60)
 @given(st.lists(NARROW, min_size=1, max_size=4))
 def test_narrowing_edits_together_are_covered(edits: list[Edit]) -> None:
     """No number of them asks anybody again."""
@@ -238,6 +240,7 @@ def test_narrowing_edits_together_are_covered(edits: list[Edit]) -> None:
         assert diff(policy(), new).covered == new.names
 
 
+@settings(max_examples=60)
 @given(WIDE, st.lists(NARROW, max_size=3))
 def test_a_widening_edit_among_narrowing_ones_is_not_covered(
     wider: tuple[Edit, str, str, str | None, set[str]], edits: list[Edit]

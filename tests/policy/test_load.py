@@ -134,6 +134,9 @@ def test_numbers_that_json_does_not_have_are_refused(constant: str) -> None:
         ({1, 2}, "JSON has no such value"),
         (b"a", "JSON has no such value"),
         ({1: 2}, "a name is not Unicode text"),
+        ({0: 2}, "a name is not Unicode text"),
+        ({None: 2}, "a name is not Unicode text"),
+        ({b"a": 2}, "a name is not Unicode text"),
         ({"\udfff": 2}, "a name is not Unicode text"),
         ([0] * (load.MAX_MEMBERS + 1), "it has 1001 entries"),
         (dict.fromkeys(map(str, range(load.MAX_MEMBERS + 1))), "it has 1001 entries"),
@@ -208,6 +211,21 @@ def test_a_policy_with_arbitrary_json_anywhere_raises_nothing_but_policy_errors(
     except PolicyError:
         return
     assert Policy.from_bytes(found.canonical) == found
+
+
+def test_a_list_too_long_to_be_entered_again_and_again_is_not_entered() -> None:
+    """Many references to one long list would otherwise be walked each time."""
+    long = [0] * 1_000_000
+    found = problems(document(put("/x-long", [long] * 1000)))
+    assert len(found) == 1000
+    assert {one.message for one in found} == {"it has 1000000 entries"}
+
+
+def test_a_name_cannot_break_the_list_of_problems_into_more_lines() -> None:
+    """Whoever wrote the document does not write the log."""
+    with pytest.raises(PolicyError) as refusal:
+        Policy.from_dict(document(put("/a\nb", "c\nd")))
+    assert len(str(refusal.value).splitlines()) == 2
 
 
 @given(st.binary(max_size=40))

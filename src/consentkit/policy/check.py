@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from consentkit.errors import PolicyError, Problem
-from consentkit.policy.load import check_values, child
+from consentkit.policy.load import check_values, walk
 from consentkit.policy.references import reference_problems
 from consentkit.policy.schema import form_problems
 
@@ -47,15 +47,7 @@ def _without(document: dict[str, Any], pointers: Iterable[str]) -> dict[str, Any
 
 
 def _in_order(problems: Iterable[Problem], document: dict[str, Any]) -> list[Problem]:
-    places: dict[str, int] = {}
-    todo: list[tuple[str, Any]] = [("", document)]
-    while todo:
-        pointer, value = todo.pop()
-        places[pointer] = len(places)
-        if isinstance(value, dict):
-            todo += [(child(pointer, name), value[name]) for name in reversed(value)]
-        elif isinstance(value, list):
-            todo += [(child(pointer, index), value[index]) for index in reversed(range(len(value)))]
+    places = {pointer: number for number, (pointer, _, _) in enumerate(walk(document))}
 
     def place(problem: Problem) -> tuple[int, str]:
         pointer = problem.pointer

@@ -86,14 +86,13 @@ def _changes(old: Policy, new: Policy) -> Iterator[Change]:
     before = {service.id: service for service in old.services}
     after = {service.id: service for service in new.services}
     yield from _category_changes(old, new)
-    for name in sorted(before.keys() | after.keys()):
-        was, now = before.get(name), after.get(name)
-        if now is None and was is not None:
-            yield Change(was.category, name, "service-removed", False, "the service is gone")
-        elif now is not None and was is None:
+    for name in before.keys() - after.keys():
+        yield Change(before[name].category, name, "service-removed", False, "the service is gone")
+    for name, now in after.items():
+        if name in before:
+            yield from _service_changes(before[name], now)
+        else:
             yield _widening(now, "service-added", f"new service by {now.provider.name}")
-        elif now is not None and was is not None:
-            yield from _service_changes(was, now)
 
 
 def _category_changes(old: Policy, new: Policy) -> Iterator[Change]:

@@ -13,7 +13,17 @@ import attrs
 
 from consentkit.errors import PolicyError, Problem
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_MEMBERS", "MAX_VALUES", "check_values", "child", "parse", "read"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "MAX_MEMBERS",
+    "MAX_VALUES",
+    "check_values",
+    "child",
+    "parse",
+    "read",
+    "walk",
+]
 
 MAX_BYTES = 1 << 20
 """Octets of JSON text; a site with hundreds of services needs a fifth of it."""
@@ -80,35 +90,39 @@ def parse(data: bytes | str) -> dict[str, Any]:
     if suspect:
         raise PolicyError(list(_misspelt(text)))
     if not isinstance(document, dict):
-        _refuse(Problem("", document, "a policy is a JSON object", "an object with schema, version, ..."))
+        _refuse(Problem("", None, "a policy is a JSON object", "an object with schema, version, ..."))
     return document
+
+
+def walk(document: object) -> Iterator[tuple[str, int, object]]:
+    """Yield each value with its pointer and depth, in document order, without recursion.
+
+    What has more than `MAX_MEMBERS` entries is not entered, so a caller that stops in time stays unharmed.
+    """
+    todo: list[tuple[str, int, object]] = [("", 1, document)]
+    while todo:
+        pointer, depth, value = todo.pop()
+        yield pointer, depth, value
+        if isinstance(value, dict | list) and len(value) <= MAX_MEMBERS:
+            entries = value.items() if isinstance(value, dict) else enumerate(value)
+            todo += [(child(pointer, name), depth + 1, inner) for name, inner in entries][::-1]
 
 
 def check_values(document: object) -> None:
     """Check that `document` is made of what JSON can say (RFC 8259, RFC 8785), within the limits of this module.
 
-    Raises PolicyError. It walks without recursion and stops at the first limit that is passed, so neither a
-    deep, a circular nor an exploding structure does harm.
+    Raises PolicyError. It stops at the first limit that is passed, so neither a deep, a circular nor an
+    exploding structure does harm.
     """
     problems: list[Problem] = []
-    todo: list[tuple[str, int, object]] = [("", 1, document)]
-    seen = 0
-    while todo:
-        pointer, depth, value = todo.pop()
-        seen += 1
+    for count, (pointer, depth, value) in enumerate(walk(document)):
         if depth > MAX_DEPTH:
             _refuse(_too_deep(pointer))
-        if seen > MAX_VALUES:
+        if count >= MAX_VALUES:
             _refuse(Problem("", None, f"the policy has more than {MAX_VALUES} values", "a smaller document"))
         problem = _value_problem(pointer, value)
         if problem is not None:
             problems.append(problem)
-        elif isinstance(value, dict):
-            todo += [(child(pointer, name), depth + 1, value[name]) for name in reversed(value)]
-        elif isinstance(value, list):
-            todo += [
-                (child(pointer, index), depth + 1, value[index]) for index in reversed(range(len(value)))
-            ]
     if problems:
         raise PolicyError(problems)
 
@@ -131,12 +145,10 @@ def _value_problem(pointer: str, value: object) -> Problem | None:
         case list():
             return None
         case dict():
-            bad_name = next(
-                (name for name in value if not isinstance(name, str) or _SURROGATE.search(name)), None
-            )
-            return bad_name and Problem(
-                pointer, repr(bad_name), "a name is not Unicode text", "text in Unicode"
-            )
+            bad_names = [name for name in value if not isinstance(name, str) or _SURROGATE.search(name)]
+            if not bad_names:
+                return None
+            return Problem(pointer, repr(bad_names[0]), "a name is not Unicode text", "text in Unicode")
     return Problem(
         pointer, type(value).__name__, "JSON has no such value", "text, number, true, false, list, object"
     )
