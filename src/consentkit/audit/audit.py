@@ -7,7 +7,7 @@ log says about itself; the second opens every record, in parallel, and follows t
 from __future__ import annotations
 
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -22,12 +22,13 @@ from consentkit.audit.folder import Folder
 from consentkit.audit.heads import Heads, check_consistency, read_heads
 from consentkit.audit.histories import Histories, Times
 from consentkit.audit.openings import Job, Result, check_openings
-from consentkit.audit.pack import Pack, bundle_path, opening_path
+from consentkit.audit.pack import Pack, bundle_path
 from consentkit.audit.published import check_notices, check_policies
 from consentkit.audit.report import AuditReport
 from consentkit.audit.state import Facts, LogState
 from consentkit.audit.tree import Bundle, Tree, bundle_count, bundle_width, walk_tree
 from consentkit.audit.verdict import Summary, make_report
+from consentkit.evidence.export import openings_path
 from consentkit.tlog import NO_QUORUM, TILE_WIDTH, Checkpoint, TrustPolicy, decode_bundle
 
 __all__ = ["Progress", "audit"]
@@ -86,7 +87,7 @@ class _Audit:
         state = LogState(self.pack.findings)
         tree = self._walk(newest, state)
         check_consistency(self.pack, self.heads, tree)
-        facts = state.facts(newest.log_name)
+        facts = state.facts(newest.log_name, complete=not tree.lost)
         check_policies(self.pack, facts)
         check_notices(self.pack, facts)
         self._check_records(_Second(self.pack, tree, state, facts), executor)
@@ -123,23 +124,24 @@ class _Audit:
 
     def _check_records(self, second: _Second, executor: Executor) -> None:
         histories, times = Histories(self.pack.findings), Times(self.pack.findings)
-        erased = closed = opened = 0
+        histories.gaps = not second.facts.complete
+        counts: Counter[str] = Counter()
         for done, result in second.results(executor):
             self.pack.findings.merge(result.findings)
-            histories.closed.update(commitment for _, commitment in result.closed)
+            histories.closed.update(result.closed)
             for link in result.links:
                 histories.take(link)
                 times.take(link)
-            erased, closed = erased + result.erased, closed + len(result.closed)
-            opened += len(result.links)
+            counts.update(opened=len(result.links), erased=result.erased, expired=result.expired)
+            counts.update(unsure=result.unsure)
             self.progress("records", done, second.tree.size)
-        self._sum_up(second, histories, opened, erased, closed)
+        self._sum_up(second.state, histories, counts)
 
-    def _sum_up(self, second: _Second, histories: Histories, opened: int, erased: int, closed: int) -> None:
-        kinds = dict(sorted(second.state.kinds.items()))
+    def _sum_up(self, state: LogState, histories: Histories, counts: Counter[str]) -> None:
+        kinds = dict(sorted(state.kinds.items()))
         self.summary.entries |= kinds
         control = sum(kinds.values()) - kinds.get("record", 0)
-        expired = closed - erased
+        opened, erased, expired = counts["opened"], counts["erased"], counts["expired"]
         self.summary.details |= {
             "entries": f"{opened} opened, {erased} erased, {expired} expired, {control} control",
             "openings": f"{opened} open what the log committed to",
@@ -147,7 +149,11 @@ class _Audit:
             "histories": f"{len(histories.tails)}, none with a record missing in the middle",
             "times": "no record dated long before an earlier one",
         }
-        if closed:
+        if counts["unsure"]:
+            self.summary.remarks.append(
+                f"Key, policy or notice of {counts['unsure']} records: entries that may introduce them are gone."
+            )
+        if erased or expired:
             self.summary.remarks.append(f"What {erased} erased and {expired} expired records said.")
         if histories.undisclosed:
             self.summary.remarks.append(
@@ -199,7 +205,7 @@ class _Second:
             first=first,
             entries=tuple(None if place in wrong else line for place, line in enumerate(entries)),
             erased=frozenset(place for place in range(width) if first + place in self.state.erased),
-            path=opening_path(number),
+            path=openings_path(number),
             bundle_path=path,
-            data=self.pack.fetch("openings", opening_path(number), missing=None, index=first),
+            data=self.pack.fetch("openings", openings_path(number), missing=None, index=first),
         )

@@ -6,10 +6,11 @@ import re
 
 from attrs import evolve, frozen
 
-from consentkit.audit.pack import CHECKPOINT, README, Pack, opening_path
+from consentkit.audit.pack import CHECKPOINT, HOLDS, README, Pack
 from consentkit.audit.state import Facts
 from consentkit.audit.tree import bundle_count
 from consentkit.errors import InvalidTile
+from consentkit.evidence.export import openings_path
 from consentkit.tlog import HASH_SIZE, TILE_WIDTH, Tile, decode_bundle, parse_tile_path
 
 __all__ = ["check_files"]
@@ -23,7 +24,6 @@ class _Parts:
 
     size: int
     facts: Facts
-    holds: bool
 
     def has(self, path: str) -> bool:
         if path in (CHECKPOINT, README) or _DECIMAL.fullmatch(path):
@@ -38,7 +38,7 @@ class _Parts:
                 return name.endswith(".json") and name[:-5] in self.facts.policies
             case "notices":
                 return name.endswith(".html") and name[:-5] in self.facts.notices
-        return self.holds and path == "holds.jsonl"
+        return path == HOLDS
 
     def _has_tile(self, path: str) -> bool:
         tile = _parse(path)
@@ -46,7 +46,7 @@ class _Parts:
 
     def _has_openings(self, path: str) -> bool:
         tile = _parse(f"tile/entries/{path.removeprefix('openings/').removesuffix('.jsonl')}")
-        return tile is not None and tile.index < bundle_count(self.size) and path == opening_path(tile.index)
+        return tile is not None and tile.index < bundle_count(self.size) and path == openings_path(tile.index)
 
 
 def _parse(path: str) -> Tile | None:
@@ -67,7 +67,9 @@ def check_files(pack: Pack, size: int, facts: Facts, *, holds: bool) -> int:
     A partial tile that an earlier export left behind is one where the fuller tile begins with it.
     """
     pack.fetch("readme", README, missing=None)
-    parts = _Parts(size, facts, holds)
+    if pack.fetch("holds", HOLDS, missing=None) and not holds:
+        pack.findings.add("file-unexpected", f"{HOLDS} is not empty, and the log has no hold", HOLDS)
+    parts = _Parts(size, facts)
     count = 0
     for path in pack.folder.walk():
         count += 1

@@ -92,18 +92,18 @@ def _read_one(pack: Pack, trust: TrustPolicy, size: int, log_name: str | None) -
 def check_consistency(pack: Pack, heads: Heads, tree: Tree) -> None:
     """Compare the tree with every root that the log signed."""
     good = {size for size, root in heads.past.items() if tree.roots.get(size) == root}
-    for size, root in heads.past.items():
-        if size not in good and size in tree.roots and root != tree.roots[size]:
-            message = f"the first {size} entries are not those of checkpoints/{size}"
-            pack.findings.add("past-checkpoint-fork", message, f"checkpoints/{size}", max_below(good, size))
     if heads.newest and tree.root is not None and tree.root != heads.newest.root:
         message = f"the {tree.size} entries do not hash to the root that the log signed"
-        pack.findings.add("root-mismatch", message, CHECKPOINT, max_below(good, tree.size))
+        pack.findings.add("root-mismatch", message, CHECKPOINT, _max_below(good, tree.size))
+    for size in heads.past.keys() & tree.roots.keys() - good:
+        path = f"checkpoints/{size}"
+        message = f"the first {size} entries are not those of {path}"
+        pack.findings.add("past-checkpoint-fork", message, path, _max_below(good, size))
     if heads.newest and heads.previous:
         _check_previous(pack, heads.newest, heads.previous, tree)
 
 
-def max_below(sizes: set[int], size: int) -> int:
+def _max_below(sizes: set[int], size: int) -> int:
     """Return the largest of `sizes` below `size`: entries before it are proven, and the trouble is behind."""
     return max((one for one in sizes if one < size), default=0)
 

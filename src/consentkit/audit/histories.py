@@ -9,7 +9,7 @@ from attrs import define, field
 
 from consentkit.audit.findings import Findings
 from consentkit.audit.openings import Link
-from consentkit.audit.pack import opening_path
+from consentkit.evidence.export import openings_path
 from consentkit.tlog import TILE_WIDTH
 
 __all__ = ["MAX_SKEW", "Histories", "Times"]
@@ -25,6 +25,7 @@ class Histories:
     `tails` maps the commitment of each history's last record to its number and pseudonym, `last` each disclosed
     pseudonym to the number of its last record, and `closed` holds commitments of erased and expired records that
     nothing has followed yet. Links are checked even where a pack does not disclose whose records they join.
+    `gaps` is set where entries could not be had at all, so that a record may seem to follow nothing.
     """
 
     findings: Findings
@@ -32,13 +33,14 @@ class Histories:
     last: dict[str, int] = field(factory=dict)
     closed: set[bytes] = field(factory=set)
     undisclosed: int = 0
+    gaps: bool = False
 
     def take(self, link: Link) -> None:
         """Take in the next record."""
         self.undisclosed += link.history is None
         if problem := self._problem(link):
             message = f"record {link.index}, number {link.sequence} of its history, {problem[1]}"
-            self.findings.add(problem[0], message, opening_path(link.index // TILE_WIDTH), link.index)
+            self.findings.add(problem[0], message, openings_path(link.index // TILE_WIDTH), link.index)
         self.tails[link.commitment] = link.sequence, link.history
         if link.history is not None:
             self.last[link.history] = max(link.sequence, self.last.get(link.history, 0))
@@ -53,19 +55,21 @@ class Histories:
         previous = urlsafe_b64decode(link.previous + "=")
         tail = self.tails.pop(previous, None)
         if tail is None:
-            if previous not in self.closed:
-                return (
-                    "history-gap",
-                    "follows a record that the log does not have or that another one follows",
-                )
-            self.closed.remove(previous)
-            return ("history-broken", "leaves out the one before") if known == link.sequence - 1 else None
+            return self._untold(link, previous, known)
         sequence, history = tail
         if sequence + 1 != link.sequence:
             return "history-broken", f"follows number {sequence}"
         if None not in (history, link.history) and history != link.history:
             return "history-broken", "follows a record of another history"
         return None
+
+    def _untold(self, link: Link, previous: bytes, known: int | None) -> tuple[str, str] | None:
+        """Judge a link to no record that was read: it may be to one that is erased or expired."""
+        if previous not in self.closed:
+            words = "follows a record that the log does not have or that another one follows"
+            return None if self.gaps else ("history-gap", words)
+        self.closed.remove(previous)
+        return ("history-broken", "leaves out the one before") if known == link.sequence - 1 else None
 
 
 @define
@@ -79,6 +83,6 @@ class Times:
         """Take in the next record."""
         if self.latest is not None and link.time < self.latest - MAX_SKEW:
             message = f"record {link.index} is dated {self.latest - link.time} before an earlier one"
-            self.findings.add("time-backwards", message, opening_path(link.index // TILE_WIDTH), link.index)
+            self.findings.add("time-backwards", message, openings_path(link.index // TILE_WIDTH), link.index)
         if self.latest is None or link.time > self.latest:
             self.latest = link.time

@@ -6,20 +6,19 @@ processes or on other machines.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from io import BytesIO
-from typing import Any
 
 from attrs import Factory, define, frozen
 
 from consentkit.audit.findings import FINDINGS
+from consentkit.audit.reading import Claims, Opened, read_line
 from consentkit.audit.report import Finding
-from consentkit.audit.state import RECORD_PREFIX, Facts, KeyLife
+from consentkit.audit.state import RECORD_PREFIX, Facts
 from consentkit.errors import InvalidLog, InvalidRecord
 from consentkit.evidence.entry import RecordEntry, entry_line, parse_entry
-from consentkit.evidence.opening import Opening, parse_opening
-from consentkit.evidence.record import ParsedRecord, disclosed, parse_record
+from consentkit.evidence.keyring import IntroducedKey
+from consentkit.keys import verify_ed25519
 
 __all__ = ["Job", "Link", "Result", "check_openings"]
 
@@ -55,16 +54,22 @@ class Job:
 
 @define
 class Result:
-    """What came of a job. `closed` holds index and commitment of records that are erased or expired."""
+    """What came of a job.
+
+    `closed` holds the commitments of records that cannot be read, whatever the reason; `unsure` counts references
+    to what entries that could not be had may have introduced.
+    """
 
     findings: list[Finding] = Factory(list)
     links: list[Link] = Factory(list)
-    closed: list[tuple[int, bytes]] = Factory(list)
+    closed: list[bytes] = Factory(list)
     erased: int = 0
+    expired: int = 0
+    unsure: int = 0
 
 
 def check_openings(job: Job) -> Result:
-    """Check every record of a bundle: that it is opened, and by its own opening; its form, signature and references."""
+    """Check the records of a bundle: each one's opening, form, signature, and what it refers to."""
     return _Checker(job, Result()).run()
 
 
@@ -74,15 +79,15 @@ class _Checker:
     result: Result
 
     def run(self) -> Result:
-        opened = self._parse()
+        opened = self._read()
         lost: list[int] = []
         for place, line in enumerate(self.job.entries):
-            opening = opened.get(place)
             if line is None:
                 continue
+            opening = opened.get(place)
             if not line.startswith(RECORD_PREFIX):
                 self._check_control(place, opening)
-            elif place in self.job.erased or opening is None:
+            elif opening is None or place in self.job.erased:
                 self._check_closed(place, line, opening, lost)
             else:
                 self._check_opening(opening, line)
@@ -93,16 +98,16 @@ class _Checker:
         check, severity, _ = FINDINGS[id]
         self.result.findings.append(Finding(id, check, severity, message, file or self.job.path, index))
 
-    def _parse(self) -> dict[int, Opening]:
+    def _read(self) -> dict[int, Opened]:
         """Return the openings of the file by their place in the bundle."""
-        opened: dict[int, Opening] = {}
+        opened: dict[int, Opened] = {}
         after = 0
         for number, line in enumerate(BytesIO(self.job.data or b""), 1):
             try:
-                opening = _parse_line(line)
+                opening = read_line(line)
             except InvalidRecord as error:
                 message = f"{self.job.path}, line {number}: {error.message}"
-                self._add("opening-malformed", message, self.job.first + self._expected(after))
+                self._add("opening-malformed", message, self.job.first + self._next_record(after))
                 after += 1
                 continue
             place = opening.index - self.job.first
@@ -115,41 +120,47 @@ class _Checker:
                 self._add("opening-misplaced", message, opening.index)
         return opened
 
-    def _expected(self, after: int) -> int:
+    def _next_record(self, after: int) -> int:
         """Return the place of the first record at or behind `after`: what a line that says nothing is about."""
         places = range(after, len(self.job.entries))
         return next((p for p in places if (self.job.entries[p] or b"").startswith(RECORD_PREFIX)), after)
 
-    def _check_control(self, place: int, opening: Opening | None) -> None:
+    def _check_control(self, place: int, opening: Opened | None) -> None:
         index = self.job.first + place
         if opening is not None:
             self._add(
                 "opening-superfluous", f"entry {index} is no record, and yet there is an opening", index
             )
         if place in self.job.erased:
-            self._add(
-                "tombstone-invalid", f"entry {index} was erased and is no record", index, self.job.bundle_path
-            )
+            message = f"entry {index} was erased and is no record"
+            self._add("tombstone-invalid", message, index, self.job.bundle_path)
 
-    def _check_closed(self, place: int, line: bytes, opening: Opening | None, lost: list[int]) -> None:
+    def _check_closed(self, place: int, line: bytes, opening: Opened | None, lost: list[int]) -> None:
         """Look at a record that is not opened, or is erased and should not be."""
         index = self.job.first + place
+        if not self._close(index, line):
+            return
+        if place in self.job.erased:
+            self.result.erased += 1
+            if opening is not None:
+                message = f"record {index} was erased, and yet there is an opening"
+                self._add("opening-superfluous", message, index)
+        elif index < self.job.facts.expired_below:
+            self.result.expired += 1
+        else:
+            lost.append(index)
+
+    def _close(self, index: int, line: bytes) -> bool:
+        """Remember the commitment of a record that cannot be read. False: the entry has none."""
         try:
             entry = parse_entry(line)
         except InvalidLog as error:
             message = f"entry {index} is malformed: {error.message}"
             self._add("entry-malformed", message, index, self.job.bundle_path)
-            return
+            return False
         if isinstance(entry, RecordEntry):
-            self.result.closed.append((index, entry.commitment))
-        if place in self.job.erased:
-            self.result.erased += 1
-            if opening is not None:
-                self._add(
-                    "opening-superfluous", f"record {index} was erased, and yet there is an opening", index
-                )
-        elif index >= self.job.facts.expired_below:
-            lost.append(index)
+            self.result.closed.append(entry.commitment)
+        return True
 
     def _report_lost(self, lost: list[int]) -> None:
         if self.job.data is None and lost:
@@ -159,76 +170,73 @@ class _Checker:
         for index in lost:
             self._add("opening-missing", f"record {index} is neither opened nor erased nor expired", index)
 
-    def _check_opening(self, opening: Opening, line: bytes) -> None:
-        commitment = opening.commitment
-        if entry_line(commitment) != line:
-            message = f"the opening of record {opening.index} does not open what the log committed to"
-            self._add("opening-mismatch", message, opening.index)
+    def _check_opening(self, opening: Opened, line: bytes) -> None:
+        index, claims = opening.index, opening.claims
+        if entry_line(opening.commitment) != line:
+            message = f"the opening of record {index} does not open what the log committed to"
+            self._add("opening-mismatch", message, index)
+            self._close(index, line)
             return
-        try:
-            record = parse_record(opening.record)
-        except InvalidRecord as error:
-            self._add("record-malformed", f"record {opening.index}: {error.message}", opening.index)
+        if claims is None:
+            self._add("record-malformed", f"record {index}: {opening.problem}", index)
+            self._close(index, line)
             return
-        self._check_key(opening.index, record)
-        self._check_references(opening.index, record.claims)
-        self.result.links.append(self._link(opening, commitment, record.claims))
+        if opening.undisclosed:
+            self._add("disclosure-mismatch", f"record {index}: {opening.undisclosed}", index)
+        self._check_key(index, claims)
+        self._check_references(index, claims)
+        link = Link(index, opening.commitment, claims.time, claims.sequence, claims.previous, opening.history)
+        self.result.links.append(link)
 
-    def _link(self, opening: Opening, commitment: bytes, claims: Mapping[str, Any]) -> Link:
-        history = None
-        try:
-            history = disclosed(claims, opening.disclosures).get("history")
-        except InvalidRecord as error:
-            self._add("disclosure-mismatch", f"record {opening.index}: {error.message}", opening.index)
-        time = datetime.fromisoformat(claims["time"])
-        return Link(opening.index, commitment, time, claims["sequence"], claims["previous"], history)
-
-    def _check_key(self, index: int, record: ParsedRecord) -> None:
-        life = self.job.facts.keys.get(record.key_id)
-        if life is None:
-            self._add(
-                "key-unknown", f"record {index}: the log never introduced its key {record.key_id}", index
+    def _check_key(self, index: int, claims: Claims) -> None:
+        key = self.job.facts.keys.get(claims.key_id)
+        if key is None:
+            self._miss(
+                "key-unknown", f"record {index}: the log never introduced its key {claims.key_id}", index
             )
             return
-        if problem := _misused(index, life):
-            self._add(problem[0], f"record {index}: its key {record.key_id} {problem[1]}", index)
-        try:
-            record.verify(life.public_key)
-        except InvalidRecord as error:
-            self._add("record-signature", f"record {index}: {error.message}", index)
+        if problem := _misused(index, key):
+            report = self._miss if problem[0] == "key-early" else self._add
+            report(problem[0], f"record {index}: its key {claims.key_id} {problem[1]}", index)
+        if not verify_ed25519(key.public_key, claims.signed, claims.signature):
+            self._add("record-signature", f"record {index}: its signature is wrong", index)
 
-    def _check_references(self, index: int, claims: Mapping[str, Any]) -> None:
+    def _miss(self, id: str, message: str, index: int) -> None:  # noqa: A002
+        """Add that something was not introduced in time, unless an entry that is gone may have done so."""
+        if self.job.facts.complete:
+            self._add(id, message, index)
+        else:
+            self.result.unsure += 1
+
+    def _check_references(self, index: int, claims: Claims) -> None:
         facts = self.job.facts
-        if claims["log"] != facts.log_name:
-            self._add("record-foreign", f"record {index} is of the log {claims['log']!r}", index)
-        digest = claims["policy"]["digest"]
-        published, version = facts.policies.get(digest, (index + 1, ""))
-        if published > index:
-            self._add(
-                "policy-unpublished", f"record {index}: its policy {digest} was not published then", index
-            )
-        elif version != claims["policy"]["version"]:
+        if claims.log != facts.log_name:
+            self._add("record-foreign", f"record {index} is of the log {claims.log!r}", index)
+        published, version = facts.policies.get(claims.policy, (None, claims.version))
+        self._check_published("policy", claims.policy, published, index)
+        if version != claims.version:
             self._add(
                 "policy-version", f"record {index} gives its policy another version than the log", index
             )
-        notice = claims["notice"]
-        if notice and facts.notices.get(notice["digest"], index + 1) > index:
-            message = f"record {index}: its notice {notice['digest']} was not published then"
-            self._add("notice-unpublished", message, index)
+        if claims.notice is not None:
+            self._check_published("notice", claims.notice, facts.notices.get(claims.notice), index)
+
+    def _check_published(self, what: str, digest: str, published: int | None, index: int) -> None:
+        if published is None:
+            self._miss(
+                f"{what}-unpublished", f"record {index}: its {what} {digest} was never published", index
+            )
+        elif published > index:
+            message = f"record {index}: its {what} {digest} was only published at index {published}"
+            self._miss(f"{what}-unpublished", message, index)
 
 
-def _parse_line(line: bytes) -> Opening:
-    if not line.endswith(b"\n"):
-        raise InvalidRecord("the line is cut short")
-    return parse_opening(line)
-
-
-def _misused(index: int, life: KeyLife) -> tuple[str, str] | None:
+def _misused(index: int, key: IntroducedKey) -> tuple[str, str] | None:
     """Return id and words of what is wrong with a key being used at `index`."""
-    if index < life.added:
-        return "key-early", f"was only introduced at index {life.added}"
-    if life.distrusted is not None and index >= life.distrusted:
-        return "key-revoked", f"was revoked from index {life.distrusted} on"
-    if life.retired is not None and index >= life.retired:
-        return "key-retired", f"was retired at index {life.retired}"
-    return None
+    if key.signs(index):
+        return None
+    if index < key.added:
+        return "key-early", f"was only introduced at index {key.added}"
+    if key.first_distrusted is not None and index >= key.first_distrusted:
+        return "key-revoked", f"was revoked from index {key.first_distrusted} on"
+    return "key-retired", f"was retired at index {key.retired}"

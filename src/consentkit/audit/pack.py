@@ -6,7 +6,7 @@ from attrs import frozen
 
 from consentkit.audit.findings import Findings
 from consentkit.audit.folder import Folder, Refused
-from consentkit.tlog import MAX_ENTRY_BYTES, MAX_NOTE_BYTES, TILE_WIDTH, Tile, entries_path
+from consentkit.tlog import MAX_ENTRY_BYTES, MAX_NOTE_BYTES, TILE_WIDTH, entries_path
 
 __all__ = [
     "CHECKPOINT",
@@ -15,12 +15,12 @@ __all__ = [
     "Pack",
     "bundle_path",
     "notice_path",
-    "opening_path",
     "policy_path",
 ]
 
 CHECKPOINT = "log/checkpoint"
 README = "README.md"
+HOLDS = "holds.jsonl"
 
 LIMITS = {
     "checkpoint": MAX_NOTE_BYTES,
@@ -30,6 +30,7 @@ LIMITS = {
     "policy": 16 * 1024 * 1024,
     "notice": 16 * 1024 * 1024,
     "readme": 1024 * 1024,
+    "holds": 64 * 1024 * 1024,
 }
 """The most bytes that a file of each kind may have."""
 
@@ -37,11 +38,6 @@ LIMITS = {
 def bundle_path(number: int, width: int) -> str:
     """Return where a bundle of `width` entries is."""
     return f"log/{entries_path(number, width)}"
-
-
-def opening_path(bundle: int) -> str:
-    """Return where the openings of a bundle's entries are: numbered as tiles are, a file for 256 entries."""
-    return f"openings/{Tile(None, bundle).path.removeprefix('tile/entries/')}.jsonl"
 
 
 def policy_path(digest: str) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from hashlib import sha256
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
 from consentkit.audit.findings import Findings
 from consentkit.audit.pack import bundle_path
@@ -24,33 +24,28 @@ from consentkit.evidence.entry import (
     PredecessorEntry,
     parse_entry,
 )
+from consentkit.evidence.keyring import IntroducedKey, KeyRing
 from consentkit.keys import check_public_key, thumbprint
 from consentkit.tlog import TILE_WIDTH
 
-__all__ = ["RECORD_PREFIX", "Bits", "Facts", "KeyLife", "LogState"]
+__all__ = ["RECORD_PREFIX", "Bits", "Facts", "LogState"]
 
 RECORD_PREFIX = b"consentkit/1 record "
 
 
 @frozen
-class KeyLife:
-    """A record key and the indexes of the entries that speak of it: it signs those in between."""
-
-    public_key: bytes
-    added: int
-    retired: int | None = None
-    distrusted: int | None = None
-
-
-@frozen
 class Facts:
-    """What records are judged by; policies map a digest to index and version, notices one to an index."""
+    """What records are judged by: record keys by id, index and version of policies, and index of notices, by digest.
+
+    `complete` is False when some entries could not be had: what is missing here may be said there.
+    """
 
     log_name: str
-    keys: Mapping[str, KeyLife]
+    keys: Mapping[str, IntroducedKey]
     policies: Mapping[str, tuple[int, str]]
     notices: Mapping[str, int]
     expired_below: int
+    complete: bool
 
 
 class Bits:
@@ -79,7 +74,7 @@ class LogState:
     """
 
     findings: Findings
-    keys: dict[str, KeyLife] = field(factory=dict)
+    keys: KeyRing = field(factory=KeyRing)
     policies: dict[str, tuple[int, str]] = field(factory=dict)
     notices: dict[str, int] = field(factory=dict)
     erased: Bits = field(factory=Bits)
@@ -89,9 +84,11 @@ class LogState:
     digests: dict[int, bytes] = field(factory=dict)
     wrong: dict[int, frozenset[int]] = field(factory=dict)
 
-    def facts(self, log_name: str) -> Facts:
+    def facts(self, log_name: str, *, complete: bool) -> Facts:
         """Return what all records of the log are judged by, once all bundles were taken in."""
-        return Facts(log_name, self.keys, self.policies, self.notices, self.expired_below)
+        complete = complete and not self.wrong
+        keys = {key_id: key for (purpose, key_id), key in self.keys.keys.items() if purpose == "record"}
+        return Facts(log_name, keys, self.policies, self.notices, self.expired_below, complete)
 
     def take(self, bundle: Bundle) -> None:
         """Take in the entries of a bundle that are those of the signed tree."""
@@ -153,20 +150,10 @@ class LogState:
                 self._add("entry-unknown", f"entry {place.index} is of an unknown kind", place)
 
     def _take_key(self, place: _Place, entry: KeyEntry | KeyRevocation) -> None:
-        life = self.keys.get(entry.key_id)
-        problem = _key_problem(entry, life)
-        if problem:
+        if problem := _key_problem(entry, self.keys.find(entry.purpose, entry.key_id)):
             self._add("key-invalid", f"entry {place.index}: {problem}", place)
-        elif entry.purpose != "record":
-            return
-        elif isinstance(entry, KeyRevocation) and life:
-            first = entry.first_distrusted
-            first = first if life.distrusted is None else min(first, life.distrusted)
-            self.keys[entry.key_id] = evolve(life, distrusted=first)
-        elif isinstance(entry, KeyEntry) and entry.action == "add":
-            self.keys.setdefault(entry.key_id, KeyLife(entry.public_key, place.index))
-        elif life:
-            self.keys[entry.key_id] = evolve(life, retired=place.index)
+        else:
+            self.keys = self.keys.after(place.index, entry)
 
     def _add(self, id: str, message: str, place: _Place) -> None:  # noqa: A002
         self.findings.add(id, message, place.file, place.index)
@@ -178,24 +165,21 @@ class _Place:
     index: int
 
 
-def _key_problem(entry: KeyEntry | KeyRevocation, life: KeyLife | None) -> str:
+def _key_problem(entry: KeyEntry | KeyRevocation, known: IntroducedKey | None) -> str:
     """Say what is wrong with an entry about a key, given what the log said of it before; "" if nothing."""
-    if isinstance(entry, KeyRevocation) or entry.action == "retire":
-        if entry.purpose == "record" and life is None:
+    if isinstance(entry, KeyRevocation):
+        return "" if known else "the key was never introduced"
+    if entry.action == "retire":
+        if known is None or known.public_key != entry.public_key:
             return "the key was never introduced"
-        return "the key is retired already" if life and _retires_again(entry, life) else ""
+        return "" if known.retired is None else "the key is retired already"
     try:
         check_public_key(entry.public_key)
     except InvalidKey as error:
         return error.message
     if thumbprint(entry.public_key) != entry.key_id:
         return "the key id is not the thumbprint of the key"
-    over = life is not None and (life.retired, life.distrusted) != (None, None)
-    return "a key that was given up is introduced again" if over else ""
-
-
-def _retires_again(entry: KeyEntry | KeyRevocation, life: KeyLife) -> bool:
-    return isinstance(entry, KeyEntry) and life.retired is not None
+    return "a key that was given up is introduced again" if known and not known.active else ""
 
 
 _KINDS = {

@@ -59,15 +59,13 @@ def _severities(findings: Findings, check: str) -> Counter[Severity]:
 
 def _check(check: str, detail: str | None, severities: Counter[Severity]) -> Check:
     if errors := severities[Severity.ERROR]:
-        outcome, extra = Outcome.FAILED, f"{errors} wrong"
-    elif unchecked := severities[Severity.UNCHECKED]:
-        outcome, extra = Outcome.INCOMPLETE, f"{unchecked} not checked"
-    elif detail is None:
+        return Check(check, CHECKS[check], Outcome.FAILED, f"{errors} wrong")
+    if unchecked := severities[Severity.UNCHECKED]:
+        return Check(check, CHECKS[check], Outcome.INCOMPLETE, f"{unchecked} not checked")
+    if detail is None:
         return Check(check, CHECKS[check], Outcome.SKIPPED, _SKIPPED.get(check, "not reached"))
-    else:
-        notes = severities[Severity.NOTE]
-        outcome, extra = Outcome.PASSED, f"{notes} worth a look" if notes else ""
-    return Check(check, CHECKS[check], outcome, "; ".join(filter(None, (detail, extra))))
+    notes = f"; {severities[Severity.NOTE]} worth a look" if severities[Severity.NOTE] else ""
+    return Check(check, CHECKS[check], Outcome.PASSED, detail + notes)
 
 
 _SKIPPED = {

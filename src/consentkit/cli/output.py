@@ -5,13 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from consentkit.errors import ConsentkitError
 
-__all__ = ["Failure", "Progress", "caller_input", "printable", "progress_bar"]
+if TYPE_CHECKING:
+    from consentkit.tlog import TrustPolicy
+
+__all__ = ["Failure", "Progress", "caller_input", "printable", "progress_bar", "read_trust"]
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is in all."""
@@ -73,3 +77,11 @@ def progress_bar() -> Iterator[Progress | None]:
             bar.update(task, description=what, completed=done, total=total)
 
         yield show
+
+
+def read_trust(file: Path) -> TrustPolicy:
+    """Read the trust file that a caller brought; one that cannot be used is wrong usage."""
+    from consentkit.tlog import TrustPolicy
+
+    with caller_input(f"--trust {file}"):
+        return TrustPolicy.parse(file.read_bytes())

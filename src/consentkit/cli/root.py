@@ -19,6 +19,7 @@ __all__ = ["app", "run"]
 # Help of every command, so that `--help` need not import any. A name of two words belongs to a group.
 _COMMANDS = {
     "audit": "Check a ledger's pack against a trust file, and give a verdict.",
+    "demo": "Serve a small newspaper that shows what consentkit does.",
     "keys new": "Write a site's keys, and the trust file for its auditors.",
     "ledger export": "Write the pack that an auditor needs.",
     "policy check": "Say everything that is wrong with a policy.",
