@@ -4,7 +4,7 @@ import argparse
 import platform
 import sys
 
-from benchmarks import consents, imports, ledger, middleware  # noqa: F401  each registers its benchmarks
+from benchmarks import audits, banner, consents, imports, ledger, middleware  # noqa: F401  each registers some
 from benchmarks.core import REGISTRY, row, table
 
 

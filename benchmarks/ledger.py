@@ -1,5 +1,6 @@
 """What it costs to make a decision durable: in batches, and one at a time."""
 
+import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from consentkit.keys import Ed25519Signer, Keys
 
 NOW = 1_793_620_800_000
 BATCH = 1000
+NOTICE = b"<!doctype html><title>A notice</title>"
 
 
 def draft() -> RecordDraft:
@@ -25,7 +27,7 @@ def draft() -> RecordDraft:
         choices={category: Choice(True, "express") for category in CATEGORIES},
         asked=tuple(CATEGORIES),
         policy=(POLICY.digest, POLICY.version),
-        notice=("0" * 64, "en", "consentkit/1", "bar"),
+        notice=(hashlib.sha256(NOTICE).hexdigest(), "en", "consentkit/1", "bar"),
         region="FR",
         regime="europe",
         model="opt-in",
@@ -41,8 +43,8 @@ def ledger() -> Iterator[tuple[Ledger, Path]]:
     with folder() as path:
         keys = Keys.load(path / "keys")
         with Ledger.open(f"sqlite:///{path}/consent.db", keys=keys, clock=lambda: NOW) as opened:
-            opened.introduce_keys()
             opened.publish_policy(POLICY)
+            opened.publish_notice(NOTICE)
             yield opened, path
 
 
