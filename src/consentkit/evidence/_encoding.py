@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 import json
 import re
-from base64 import b64decode, urlsafe_b64encode
+from base64 import b64decode
 from datetime import date, timedelta
 from functools import lru_cache
 from typing import Any, Final, NoReturn
@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 _EPOCH: Final = date(1970, 1, 1)
 _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)T([01]\d|2[0-3]):([0-5]\d):([0-5]\d)\.(\d{3})Z", re.ASCII)
 _DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,18}")
+_TO_URL: Final = bytes.maketrans(b"+/", b"-_")
 _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _LAST: Final = {0: _ALPHABET, 2: _ALPHABET[::16], 3: _ALPHABET[::4]}
 MAX_TIME: Final = 253_402_300_799_999
@@ -21,7 +22,7 @@ MAX_INT: Final = 2**63 - 1
 
 def encode64(data: bytes) -> str:
     """Return base64url without padding (RFC 7515 section 2)."""
-    return urlsafe_b64encode(data).rstrip(b"=").decode()
+    return binascii.b2a_base64(data, newline=False).translate(_TO_URL).rstrip(b"=").decode()
 
 
 def decode64(text: str) -> bytes | None:

@@ -7,7 +7,7 @@ on a new snapshot; records whose history has not moved are kept as they were sig
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from attrs import define, field, frozen
 
@@ -41,20 +41,29 @@ _RANDOM_BYTES: Final = 10 + 16 + BLIND_BYTES
 
 @frozen
 class Appended:
-    """A record that is in the log, durably: its index, the record, what opens the entry, and its time."""
+    """A record that is in the log, durably: what opens its entry, and its time in UTC milliseconds."""
 
-    index: int
-    record: Record
     opening: Opening
     time: int
 
+    @property
+    def index(self) -> int:
+        """The entry's index."""
+        return self.opening.index
 
-@frozen
-class _Signed:
-    record: Record
-    commitment: bytes
-    blind: bytes
+    @property
+    def record(self) -> Record:
+        """The record itself."""
+        return Record(self.opening.record, self.opening.disclosures)
+
+
+class _Signed(NamedTuple):
+    """A record signed for a place behind `tail` in its history."""
+
     tail: Tail | None
+    record: Record
+    blind: bytes
+    new_tail: Tail
 
 
 @define(eq=False)
@@ -109,7 +118,7 @@ class Builder:
 
     def build(self, snapshot: Snapshot, works: Sequence[Work]) -> Built:
         """Sign the records and the head that `works` make on top of the snapshot."""
-        draft = _Draft(snapshot)
+        draft = _Draft(snapshot, self._keys.record.key_id)
         outcomes = tuple(self._add(draft, work) for work in works)
         if not draft.lines:
             return Built(None, outcomes)
@@ -131,59 +140,39 @@ class Builder:
 
     def _add(self, draft: _Draft, work: Work) -> Outcome:
         try:
-            return draft.publish(work) if isinstance(work, Publication) else self._append(draft, work)
+            if isinstance(work, Publication):
+                return draft.publish(work)
+            draft.check(work)
+            tail = draft.tails.get(work.draft.history)
+            if work.signed is None or work.signed.tail != tail:
+                work.signed = self._sign(work, tail)
+            return draft.record(work, work.signed)
         except ConsentkitError as error:
             return error
 
-    def _append(self, draft: _Draft, work: RecordWork) -> Appended:
-        self._check(draft, work)
-        history = work.draft.history
-        tail = draft.tails.get(history)
-        signed = work.signed
-        if signed is None or signed.tail != tail:
-            signed = work.signed = self._sign(work, tail)
-        index = draft.next_index
-        opening = Opening(index, signed.record.jwt, signed.record.disclosures, signed.blind)
-        draft.append(entry_line(signed.commitment))
-        sequence = tail.sequence + 1 if tail else 0
-        draft.openings.append(NewOpening(opening, history, sequence))
-        draft.tails[history] = Tail(sequence, signed.commitment)
-        draft.time = max(draft.time, work.time)
-        return Appended(index, signed.record, opening, work.time)
-
-    def _check(self, draft: _Draft, work: RecordWork) -> None:
-        signer = self._keys.record.key_id
-        if (key := draft.keyring.find("record", signer)) is None or not key.active:
-            raise InvalidKey(
-                f"the log does not take records signed with key {signer}",
-                remedy="introduce the key, or use the one that replaced it",
-            )
-        if work.time < draft.time - MAX_SKEW:
-            raise LedgerUnavailable(
-                f"the decision's time is {(draft.time - work.time) // 1000} s behind the newest record's",
-                remedy="set the clocks of all servers that write to this ledger",
-            )
-
     def _sign(self, work: RecordWork, tail: Tail | None) -> _Signed:
         random = self._random(_RANDOM_BYTES)
+        sequence, previous = (tail.sequence + 1, tail.commitment) if tail else (0, None)
         record = build_record(
             work.draft,
             id=uuid7(work.time, random[:10]),
             time=work.time,
             log_name=self._keys.log_name,
-            sequence=tail.sequence + 1 if tail else 0,
-            previous=tail.commitment if tail else None,
+            sequence=sequence,
+            previous=previous,
             signer=self._keys.record,
             salt=random[10:26],
         )
         blind = random[26:]
-        return _Signed(record, commitment(record.jwt.encode(), blind), blind, tail)
+        return _Signed(tail, record, blind, Tail(sequence, commitment(record.jwt.encode(), blind)))
 
 
 class _Draft:
     """A batch while it is being built."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, record_key: str) -> None:
+        key = snapshot.keys.find("record", record_key)
+        self.signs = key is not None and key.active
         head = snapshot.head
         self.first = head.size if head else 0
         self.time = head.time if head else 0
@@ -195,15 +184,36 @@ class _Draft:
         self.published: list[Published] = []
         self.keys: list[int] = []
 
-    @property
-    def next_index(self) -> int:
-        return self.first + len(self.lines)
+    def check(self, work: RecordWork) -> None:
+        """Refuse a record whose key is not in use, or whose time is too far out of order."""
+        if not self.signs:
+            raise InvalidKey(
+                "the log does not take records signed with this site's record key",
+                remedy="introduce the key, or use the one that replaced it",
+            )
+        if work.time < self.time - MAX_SKEW:
+            raise LedgerUnavailable(
+                f"the decision's time is {(self.time - work.time) // 1000} s behind the newest record's",
+                remedy="set the clocks of all servers that write to this ledger",
+            )
+
+    def record(self, work: RecordWork, signed: _Signed) -> Appended:
+        """Add a signed record."""
+        index, history, (sequence, c) = self.first + len(self.lines), work.draft.history, signed.new_tail
+        opening = Opening(index, signed.record.jwt, signed.record.disclosures, signed.blind)
+        self.lines.append(entry_line(c))
+        self.openings.append(NewOpening(opening, history, sequence))
+        self.tails[history] = signed.new_tail
+        self.time = max(self.time, work.time)
+        return Appended(opening, work.time)
 
     def append(self, line: bytes) -> int:
+        """Add any other entry; returns its index."""
         self.lines.append(line)
-        return self.next_index - 1
+        return self.first + len(self.lines) - 1
 
     def publish(self, work: Publication) -> int | None:
+        """Add what is to be entered once; None if it is there already."""
         match work.entry:
             case KeyEntry() as entry:
                 return self._enter_key(entry)

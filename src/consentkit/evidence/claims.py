@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from consentkit.errors import InvalidRecord
-from consentkit.evidence._encoding import MAX_INT, decode64_of, parse_time
+from consentkit.evidence._encoding import MAX_INT, parse_time
 
 __all__ = ["BASES", "EVENTS", "MODELS", "check_claims", "is_extra", "is_history", "is_record_id"]
 
@@ -37,17 +37,13 @@ _name = _text(r"[a-z][a-z0-9_-]{0,63}")
 _field = _text(r"[A-Za-z0-9._:/+=-]{1,256}")
 _sha256 = _text(r"[0-9a-f]{64}")
 _language = _text(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8}){0,8}")
+is_history = _text(r"[A-Za-z0-9_-]{21}[AQgw]")
 is_record_id = _text(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _region = _text(r"[A-Z][A-Z0-9-]{1,31}")
 _site = _text(r"https?://(?:[a-z0-9_](?:[a-z0-9._-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _log_name = _text(r"[A-Za-z0-9][A-Za-z0-9._:/=-]{0,255}")
 _digest64 = _text(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
 _extra_name = _text(r"[a-z][a-z0-9_]{0,63}")
-
-
-def is_history(value: Any) -> bool:
-    """Say whether `value` is a history's pseudonym: 128 bits in base64url, 22 characters."""
-    return isinstance(value, str) and decode64_of(value, 16) is not None
 
 
 def _time(value: Any) -> bool:

@@ -36,6 +36,7 @@ __all__ = [
     "entry_line",
     "format_entry",
     "parse_entry",
+    "record_commitment",
 ]
 
 BLIND_BYTES: Final = 64
@@ -153,6 +154,13 @@ def commitment(record: bytes, blind: bytes) -> bytes:
 def entry_line(c: bytes) -> bytes:
     """Return the entry of a record whose commitment is `c`."""
     return _RECORD + encode64(c).encode() + b"\n"
+
+
+def record_commitment(line: bytes) -> bytes | None:
+    """Return the commitment in the entry of a record; None for any other entry. Quicker than `parse_entry`."""
+    if not line.startswith(_RECORD) or not line.endswith(b"\n"):
+        return None
+    return decode64_of(line[len(_RECORD) : -1].decode("ascii", "replace"), 32)
 
 
 def format_entry(entry: Entry) -> bytes:

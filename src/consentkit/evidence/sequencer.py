@@ -10,7 +10,8 @@ import asyncio
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from threading import Condition, Thread, current_thread
 from typing import Any, Final, Generic, TypeVar
 
@@ -61,12 +62,11 @@ def _resolve_all(pairs: Sequence[tuple[Any, object]]) -> None:
 
 
 def _resolve(future: Any, outcome: object) -> None:
-    if future.done() or (isinstance(future, Future) and not future.set_running_or_notify_cancel()):
-        return  # nobody waits any more
-    if isinstance(outcome, BaseException):
-        future.set_exception(outcome)
-    else:
-        future.set_result(outcome)
+    with suppress(InvalidStateError, asyncio.InvalidStateError):  # cancelled: nobody waits any more
+        if isinstance(outcome, BaseException):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
 
 
 class Sequencer(Generic[W]):

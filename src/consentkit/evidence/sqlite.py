@@ -27,7 +27,7 @@ from consentkit.errors import (
     OutcomeUnknown,
 )
 from consentkit.evidence._files import sync_folder
-from consentkit.evidence.entry import RecordEntry, parse_entry
+from consentkit.evidence.entry import record_commitment
 from consentkit.evidence.opening import Opening
 from consentkit.evidence.store import Batch, Head, Tail
 from consentkit.tlog import HASH_SIZE, Frontier
@@ -371,7 +371,6 @@ class _View:
 
 
 def _commitment(line: bytes) -> bytes:
-    match parse_entry(line):
-        case RecordEntry(c):
-            return c
-    raise LedgerCorrupt("the entry of an opening is not that of a record")
+    if (c := record_commitment(line)) is None:
+        raise LedgerCorrupt("the entry of an opening is not that of a record")
+    return c

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from attrs import field, frozen
 
@@ -39,20 +39,18 @@ class Head:
         return self.frontier.size
 
 
-@frozen
-class Tail:
+class Tail(NamedTuple):
     """The newest record of a history: its number and its commitment, 32 bytes."""
 
     sequence: int
     commitment: bytes
 
 
-@frozen
-class NewOpening:
-    """An opening to be stored, with its place in its history."""
+class NewOpening(NamedTuple):
+    """An opening to be stored, with its place in its history. A tuple: one is made for every record."""
 
     opening: Opening
-    history: str = field(repr=False)
+    history: str
     sequence: int
 
 
