@@ -29,7 +29,7 @@ from consentkit.consent import (
 )
 from consentkit.consent.cookie import NO_COOKIES, CookieState, encode, encode_id, read
 from consentkit.consent.decision import DAY, MILLISECOND
-from consentkit.errors import ConsentkitError, InvalidOption, InvalidRecord, LedgerError, PolicyError
+from consentkit.errors import ConsentkitError, InvalidOption, PolicyError
 from consentkit.evidence import Choice, Ledger, RecordDraft
 from consentkit.evidence.ledger import EventHook, system_clock
 from consentkit.keys import Keys
@@ -284,7 +284,7 @@ class ConsentManager:
             return self._decided(posted.visit, posted.outcome, posted.visit.set_cookies)
         try:
             index = self.ledger.append(posted.draft).index
-        except (LedgerError, InvalidRecord) as error:
+        except ConsentkitError as error:
             return self._unrecorded(posted, error)
         return self._recorded(posted, index)
 
@@ -295,7 +295,7 @@ class ConsentManager:
             return self._decided(posted.visit, posted.outcome, posted.visit.set_cookies)
         try:
             index = (await self.ledger.aappend(posted.draft)).index
-        except (LedgerError, InvalidRecord) as error:
+        except ConsentkitError as error:
             return self._unrecorded(posted, error)
         return self._recorded(posted, index)
 
