@@ -1,7 +1,8 @@
 """Call ASGI and WSGI applications the way a server would, without a server's own cost."""
 
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import cycle
 from typing import Any
 
 HOST = "blog.example"
@@ -38,11 +39,12 @@ async def _send(message: dict[str, Any]) -> None:
     """Take a message as a server does, and drop it."""
 
 
-def asgi_call(app: Any, template: Scope) -> Callable[[], None]:
-    """Return a call that serves one request; nothing in it waits, so no event loop is charged for."""
+def asgi_calls(app: Any, templates: Sequence[Scope]) -> Callable[[], None]:
+    """Return a call that serves the next request; nothing in it waits, so no event loop is charged for."""
+    following = cycle(templates).__next__
 
     def call() -> None:
-        steps = app(dict(template), _receive, _send)
+        steps = app(dict(following()), _receive, _send)
         try:
             steps.send(None)
         except StopIteration:
@@ -50,6 +52,11 @@ def asgi_call(app: Any, template: Scope) -> Callable[[], None]:
         raise RuntimeError("the application waits for something; drive it with an event loop")
 
     return call
+
+
+def asgi_call(app: Any, template: Scope) -> Callable[[], None]:
+    """Return a call that serves the same request each time."""
+    return asgi_calls(app, [template])
 
 
 def environ(*, cookie: str = "", path: str = "/") -> dict[str, Any]:

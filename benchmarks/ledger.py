@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.core import Outcome, benchmark, race_once
-from benchmarks.site import CATEGORIES, POLICY, folder
+from benchmarks.site import CATEGORIES, LOG_NAME, POLICY, folder
 from consentkit.evidence.ledger import Ledger
 from consentkit.evidence.record import Choice, RecordDraft, build_record, uuid7
 from consentkit.keys import Ed25519Signer, Keys
@@ -54,7 +54,7 @@ def signing_alone(signer: Ed25519Signer) -> Callable[[], None]:
     def sign() -> None:
         for _ in range(BATCH):
             build_record(
-                draft(), id=uuid7(NOW, os.urandom(10)), time=NOW, log_name="blog.example/consent", sequence=0,
+                draft(), id=uuid7(NOW, os.urandom(10)), time=NOW, log_name=LOG_NAME, sequence=0,
                 previous=None, signer=signer, salt=os.urandom(16),
             )  # fmt: skip
 

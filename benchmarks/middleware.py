@@ -9,15 +9,20 @@ from typing import Any
 
 import httpx
 import itsdangerous
+from attrs import evolve
 from starlette.middleware.sessions import SessionMiddleware
 
 from benchmarks import django_peer
 from benchmarks.core import Outcome, Sample, benchmark, race, seconds
-from benchmarks.drive import HOST, asgi_call, environ, scope, wsgi_call
-from benchmarks.site import site
+from benchmarks.drive import HOST, asgi_call, asgi_calls, environ, scope, wsgi_call
+from benchmarks.site import LOG_NAME, POLICY, site
 from consentkit import ConsentManager
 from consentkit.adapters import asgi, wsgi
+from consentkit.consent import NOTHING, Basis, IdCookie, Story
+from consentkit.consent.cookie import encode, encode_id
+from consentkit.keys import Keys
 
+MANY = 10_000  # more than a manager remembers
 SECRET = "only for measuring"
 OTHERS = "sid=0123456789abcdef; csrftoken=abcdefghijklmnopqrstuvwxyz012345; visitor_0=1"
 JSON = [(b"content-type", b"application/json"), (b"content-length", b"2")]
@@ -39,6 +44,19 @@ def visitor(manager: ConsentManager) -> str:
     if len(own) != 2:
         raise RuntimeError(f"a visitor who accepts should get two cookies, not {own}: {answer.status_code}")
     return "; ".join([*own, OTHERS])
+
+
+def crowd(manager: ConsentManager, keys: Keys, size: int) -> list[str]:
+    """Return the Cookie headers of so many visitors who accepted everything, each signed as the manager does."""
+    now = manager.clock()
+    story = Story(granted=True, basis=Basis.EXPRESS, time=now, policy=POLICY.digest)
+    accepted = evolve(NOTHING, categories=dict.fromkeys(POLICY.category_ids, story))
+    cookies = []
+    for number in range(size):
+        own = encode_id(IdCookie(f"{number:022}", 0, LOG_NAME))
+        value = encode(accepted, manager.history, keys.cookie, f"host:{HOST}", own)
+        cookies.append(f"__Host-consent={value}; __Host-consent-id={own}; {OTHERS}")
+    return cookies
 
 
 def asgi_app(
@@ -127,6 +145,22 @@ def asgi_read() -> Outcome:
             asgi_call(asgi.ConsentMiddleware(asking, manager), scope(cookie=cookie)),
             asgi_call(peer, scope(cookie=cookie)),
         )
+    return _added(bare, ours, reference.minus(bare), limit=15e-6)
+
+
+@benchmark(
+    "ASGI, same, new visitor each time", budget="<= 15 us", reference="SessionMiddleware, session read"
+)
+def asgi_read_crowd() -> Outcome:
+    """The same for visitors whom this process has not met, so that every cookie's tag is worked out."""
+    app, asking = asgi_app(JSON + SETS), asgi_app(JSON + SETS, ask=may_count)
+    reader = asgi_app(JSON + SETS, ask=lambda scope: scope["session"]["user"])
+    keys = Keys.generate(LOG_NAME)
+    with site(keys) as manager:
+        session = session_cookie()
+        requests = [scope(cookie=f"{cookie}; {session}") for cookie in crowd(manager, keys, MANY)]
+        apps = (app, asgi.ConsentMiddleware(asking, manager), SessionMiddleware(reader, secret_key=SECRET))
+        bare, ours, reference = race(*(asgi_calls(each, requests) for each in apps))
     return _added(bare, ours, reference.minus(bare), limit=15e-6)
 
 

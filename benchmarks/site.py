@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from consentkit import ConsentManager, Policy
-from consentkit.keys import write_keys
+from consentkit.keys import Keys, write_keys
 
+LOG_NAME = "blog.example/consent"
 CATEGORIES = {"preferences": "theme", "analytics": "visitor", "marketing": "ad"}
 PROVIDER = {"name": "The Example Blog", "country": "FR"}
 
@@ -54,17 +55,17 @@ def folder() -> Iterator[Path]:
     """A temporary folder with ``keys/`` in it."""
     with tempfile.TemporaryDirectory(prefix="consentkit-bench-") as name:
         path = Path(name)
-        write_keys(path / "keys", "blog.example/consent")
+        write_keys(path / "keys", LOG_NAME)
         yield path
 
 
 @contextmanager
-def site(**options: Any) -> Iterator[ConsentManager]:
+def site(keys: Keys | None = None, **options: Any) -> Iterator[ConsentManager]:
     """A manager for the site, its ledger in a temporary folder."""
     with (
-        folder() as path,
+        tempfile.TemporaryDirectory(prefix="consentkit-bench-") as path,
         ConsentManager.open(
-            POLICY, ledger=f"sqlite:///{path}/consent.db", keys=path / "keys", **options
+            POLICY, ledger=f"sqlite:///{path}/consent.db", keys=keys or Keys.generate(LOG_NAME), **options
         ) as manager,
     ):
         yield manager
