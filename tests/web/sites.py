@@ -123,7 +123,7 @@ class Site:
         signals = Signals(parse_gpc(request.header_values(b"sec-gpc")))
         consent = resolve(self.history, self.region(request), state.decisions, signals, self.clock())
         renewed: tuple[bytes, ...] = ()
-        if state.unsigned:
+        if state.unsigned and not state.decisions.unreadable:
             renewed = (jar.set(encode(state.decisions, self.history, KEYS, jar.scope, None)),)
         return Visit(state.decisions, consent, state.id, state.present, renewed)
 

@@ -151,7 +151,7 @@ def _state(front: Front, request: Request) -> Response:
 def state(front: Front, request: Request, consent: Consent) -> dict[str, Any]:
     """Say in JSON what a visitor's consent is: what the page's script and native clients read.
 
-    `granted` lists every category and service that is allowed at present and could be refused.
+    `granted` lists every category and service that is allowed at present, but for `necessary` itself.
     """
     policy = consent.policy
     names = sorted(policy.names - {NECESSARY})
