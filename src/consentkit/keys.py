@@ -368,27 +368,25 @@ def write_keys(folder: str | os.PathLike[str], log_name: str) -> Keys:
     The trust file is C2SP's tlog-policy and demands no witness. Raises InvalidKey for a name that no log can
     have, and, having changed nothing, when any of the files is already there.
     """
-    keys, place = Keys.generate(log_name), Path(folder)
-    files = _key_files(keys)
+    log, record, cookie = (
+        Ed25519Signer.generate(),
+        Ed25519Signer.generate(),
+        CookieKeys((CookieKey.generate(),)),
+    )
+    keys, place = Keys(log_name, log, record, cookie), Path(folder)
+    files = {
+        _LOG_PEM: (0o600, log.to_pem()),
+        _RECORD_PEM: (0o600, record.to_pem()),
+        _COOKIE: (0o600, cookie.to_json()),
+        _LOG_NAME_TXT: (0o644, f"{log_name}\n".encode()),
+        _TRUST: (0o644, f"log {_vkey(log_name, log.public_key)}\nquorum none\n".encode()),
+    }
     if taken := [place / name for name in files if os.path.lexists(place / name)]:
         raise InvalidKey(f"{taken[0]} exists", remedy="choose another folder; keys are never overwritten")
     with _blamed(place):
         _make_private(place)
         _write_all(place, files)
     return keys
-
-
-def _key_files(keys: Keys) -> Mapping[str, tuple[int, bytes]]:
-    log, record = keys.log, keys.record
-    if not (isinstance(log, Ed25519Signer) and isinstance(record, Ed25519Signer)):
-        raise InvalidKey("only keys in memory can be written to files")
-    return {
-        _LOG_PEM: (0o600, log.to_pem()),
-        _RECORD_PEM: (0o600, record.to_pem()),
-        _COOKIE: (0o600, keys.cookie.to_json()),
-        _LOG_NAME_TXT: (0o644, f"{keys.log_name}\n".encode()),
-        _TRUST: (0o644, f"log {_vkey(keys.log_name, log.public_key)}\nquorum none\n".encode()),
-    }
 
 
 def _vkey(name: str, public_key: bytes) -> str:
