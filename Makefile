@@ -70,7 +70,7 @@ imports: $(DEV)
 	$(BIN)/lint-imports
 
 docs: $(DOCS)
-	$(BIN)/sphinx-build -n -W --keep-going -q docs docs/_build/html
+	$(BIN)/sphinx-build -E -n -W --keep-going -q docs docs/_build/html
 	@echo "docs: docs/_build/html/index.html"
 
 # What a user gets: sdist, the wheel made from it, and the demo's own check in an environment with nothing else.
