@@ -6,6 +6,7 @@ processes or on other machines.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from io import BytesIO
 
@@ -79,28 +80,33 @@ class _Checker:
     result: Result
 
     def run(self) -> Result:
-        opened = self._read()
+        # One opening at a time from the line to the signature: verifying releases the interpreter's lock, and
+        # another thread that parsed a whole file in one go would keep it from being taken back for milliseconds.
+        opened = set()
+        for place, opening in self._openings():
+            opened.add(place)
+            self._check_opened(place, opening)
         lost: list[int] = []
         for place, line in enumerate(self.job.entries):
-            if line is None:
-                continue
-            opening = opened.get(place)
-            if not line.startswith(RECORD_PREFIX):
-                self._check_control(place, opening)
-            elif opening is None or place in self.job.erased:
-                self._check_closed(place, line, opening, lost)
-            else:
-                self._check_opening(opening, line)
+            if line is not None and line.startswith(RECORD_PREFIX) and place not in opened:
+                self._check_closed(place, line, lost)
         self._report_lost(lost)
+        for place in self.job.erased:
+            self._check_tombstone(place)
         return self.result
+
+    def _check_tombstone(self, place: int) -> None:
+        line, index = self.job.entries[place], self.job.first + place
+        if line is not None and not line.startswith(RECORD_PREFIX):
+            message = f"entry {index} was erased and is no record"
+            self._add("tombstone-invalid", message, index, self.job.bundle_path)
 
     def _add(self, id: str, message: str, index: int, file: str | None = None) -> None:  # noqa: A002
         check, severity, _ = FINDINGS[id]
         self.result.findings.append(Finding(id, check, severity, message, file or self.job.path, index))
 
-    def _read(self) -> dict[int, Opened]:
-        """Return the openings of the file by their place in the bundle."""
-        opened: dict[int, Opened] = {}
+    def _openings(self) -> Iterator[tuple[int, Opened]]:
+        """Yield the openings of the file, each with its place in the bundle, in ascending order."""
         after = 0
         for number, line in enumerate(BytesIO(self.job.data or b""), 1):
             try:
@@ -112,39 +118,41 @@ class _Checker:
                 continue
             place = opening.index - self.job.first
             if after <= place < len(self.job.entries):
-                opened[place], after = opening, place + 1
+                after = place + 1
+                yield place, opening
             else:
                 message = (
                     f"{self.job.path}, line {number}: an opening of index {opening.index} has no place here"
                 )
                 self._add("opening-misplaced", message, opening.index)
-        return opened
 
     def _next_record(self, after: int) -> int:
         """Return the place of the first record at or behind `after`: what a line that says nothing is about."""
         places = range(after, len(self.job.entries))
         return next((p for p in places if (self.job.entries[p] or b"").startswith(RECORD_PREFIX)), after)
 
-    def _check_control(self, place: int, opening: Opened | None) -> None:
-        index = self.job.first + place
-        if opening is not None:
+    def _check_opened(self, place: int, opening: Opened) -> None:
+        """Look at an entry that has an opening, and may not be one that should."""
+        line, index = self.job.entries[place], opening.index
+        if line is None:
+            return
+        if not line.startswith(RECORD_PREFIX):
             self._add(
                 "opening-superfluous", f"entry {index} is no record, and yet there is an opening", index
             )
-        if place in self.job.erased:
-            message = f"entry {index} was erased and is no record"
-            self._add("tombstone-invalid", message, index, self.job.bundle_path)
+        elif place in self.job.erased:
+            self._add("opening-superfluous", f"record {index} was erased, and yet there is an opening", index)
+            self._check_closed(place, line, [])
+        else:
+            self._check_opening(opening, line)
 
-    def _check_closed(self, place: int, line: bytes, opening: Opened | None, lost: list[int]) -> None:
-        """Look at a record that is not opened, or is erased and should not be."""
+    def _check_closed(self, place: int, line: bytes, lost: list[int]) -> None:
+        """Look at a record that is not opened."""
         index = self.job.first + place
         if not self._close(index, line):
             return
         if place in self.job.erased:
             self.result.erased += 1
-            if opening is not None:
-                message = f"record {index} was erased, and yet there is an opening"
-                self._add("opening-superfluous", message, index)
         elif index < self.job.facts.expired_below:
             self.result.expired += 1
         else:

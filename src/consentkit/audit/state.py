@@ -25,7 +25,7 @@ from consentkit.evidence.entry import (
     parse_entry,
 )
 from consentkit.evidence.keyring import IntroducedKey, KeyRing
-from consentkit.keys import check_public_key, thumbprint
+from consentkit.keys import check_public_key
 from consentkit.tlog import TILE_WIDTH
 
 __all__ = ["RECORD_PREFIX", "Bits", "Facts", "LogState"]
@@ -177,8 +177,6 @@ def _key_problem(entry: KeyEntry | KeyRevocation, known: IntroducedKey | None) -
         check_public_key(entry.public_key)
     except InvalidKey as error:
         return error.message
-    if thumbprint(entry.public_key) != entry.key_id:
-        return "the key id is not the thumbprint of the key"
     return "a key that was given up is introduced again" if known and not known.active else ""
 
 

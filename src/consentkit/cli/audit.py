@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from consentkit.cli.output import caller_input, printable, progress_bar, read_trust
+from consentkit.cli.output import INPUT_FILE, caller_input, printable, progress_bar, read_trust
 
 if TYPE_CHECKING:
     from consentkit.audit import AuditReport, Finding
 
 __all__ = ["command"]
 
-_INPUT = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 _SIGNS = {
     "passed": ("ok", "green"),
     "failed": ("FAILED", "red"),
@@ -31,14 +30,14 @@ _COLOURS = {"error": "red", "unchecked": "yellow", "note": "cyan"}
     "--trust",
     "trust_file",
     metavar="FILE",
-    type=_INPUT,
+    type=INPUT_FILE,
     required=True,
     help="Whom to believe: log and witnesses (C2SP tlog-policy). Never from the pack itself.",
 )
 @click.option(
     "--previous",
     metavar="CHECKPOINT",
-    type=_INPUT,
+    type=INPUT_FILE,
     help="A checkpoint kept earlier, which the log must extend.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON (schema: audit-report).")

@@ -15,7 +15,10 @@ from consentkit.errors import ConsentkitError
 if TYPE_CHECKING:
     from consentkit.tlog import TrustPolicy
 
-__all__ = ["Failure", "Progress", "caller_input", "printable", "progress_bar", "read_trust"]
+__all__ = ["INPUT_FILE", "Failure", "Progress", "caller_input", "printable", "progress_bar", "read_trust"]
+
+INPUT_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+"""A file that the caller brings; one that is not there is wrong usage."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is in all."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from consentkit.cli.output import printable
+from consentkit.cli.output import INPUT_FILE, printable
 from consentkit.errors import PolicyError, Problem
 
 if TYPE_CHECKING:
@@ -18,11 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["command", "load_policy", "show_problems"]
 
-POLICY_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
-
 
 @click.command("check")
-@click.argument("file", metavar="FILE", type=POLICY_FILE)
+@click.argument("file", metavar="FILE", type=INPUT_FILE)
 @click.pass_context
 def command(ctx: click.Context, file: Path) -> None:
     """Say everything that is wrong with a policy.
@@ -56,27 +54,26 @@ def load_policy(ctx: click.Context, file: Path) -> Policy:
 
 
 def show_problems(file: Path, problems: Iterable[Problem]) -> None:
-    """Print problems, grouped by the part of the policy that they are in."""
-    found = sorted(problems, key=lambda problem: (_part(problem.pointer), problem.pointer))
+    """Print problems, grouped by the section of the policy that they are in."""
+    found = sorted(problems, key=lambda problem: (_section(problem), problem.pointer))
     count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
     click.echo(f"{file}: {click.style(count, fg='red', bold=True)}")
-    for part, group in groupby(found, key=lambda problem: _part(problem.pointer)):
-        click.echo(f"\n{click.style(printable(part) or 'the document', bold=True)}")
+    for section, group in groupby(found, key=_section):
+        click.echo(f"\n{click.style(printable(section) or 'the document', bold=True)}")
         for problem in group:
             _show(problem)
 
 
-def _part(pointer: str) -> str:
-    """Return the first two steps of a JSON pointer: `/services/matomo` of `/services/matomo/cookies/0/name`."""
-    return "/".join(pointer.split("/")[:3])
+def _section(problem: Problem) -> str:
+    """Return the first step of the problem's JSON pointer: `services` of `/services/matomo/cookies/0/name`."""
+    return problem.pointer.removeprefix("/").partition("/")[0]
 
 
 def _show(problem: Problem) -> None:
-    click.echo(f"  {printable(problem.message)}")
-    rows = (("at", problem.pointer), ("value", _short(problem.value)), ("right", problem.expected))
-    for name, text in rows:
+    click.echo(f"  {printable(problem.pointer)}  {printable(problem.message)}")
+    for name, text in (("value", _short(problem.value)), ("right", problem.expected)):
         if text:
-            click.echo(f"    {name:5}  {printable(text)}")
+            click.echo(f"    {name}  {printable(text)}")
 
 
 def _short(value: object, limit: int = 200) -> str:

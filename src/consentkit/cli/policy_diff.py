@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from consentkit.cli.output import printable
-from consentkit.cli.policy_check import POLICY_FILE, load_policy
+from consentkit.cli.output import INPUT_FILE, printable
+from consentkit.cli.policy_check import load_policy
 
 if TYPE_CHECKING:
     from consentkit.policy import Policy
-    from consentkit.policy.diff import Change, PolicyDiff
+    from consentkit.policy.diff import PolicyDiff
 
 __all__ = ["command"]
 
 
 @click.command("diff")
-@click.argument("old", metavar="OLD", type=POLICY_FILE)
-@click.argument("new", metavar="NEW", type=POLICY_FILE)
+@click.argument("old", metavar="OLD", type=INPUT_FILE)
+@click.argument("new", metavar="NEW", type=INPUT_FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (schema: policy-diff).")
 @click.pass_context
 def command(ctx: click.Context, old: Path, new: Path, as_json: bool) -> None:
@@ -39,29 +39,26 @@ def command(ctx: click.Context, old: Path, new: Path, as_json: bool) -> None:
     asked = _asked_again(after, changes)
     click.echo(f"{printable(before.version)} -> {printable(after.version)}")
     click.echo(f"asked again: {', '.join(asked) or 'nobody, for nothing'}")
-    for category in after.category_ids:
-        _show(
-            category, category in asked, [change for change in changes.changes if change.category == category]
-        )
-    rest = [change for change in changes.changes if change.category not in after.category_ids]
-    for change in rest:
-        click.echo(f"  {_sentence(change)}")
+    others = {change.category for change in changes.changes}.difference(after.category_ids)
+    for category in (*after.category_ids, *sorted(others)):
+        click.echo(f"\n{click.style(category, bold=True)}: {_state(category, after, asked)}")
+        for change in changes.changes:
+            if change.category == category:
+                where = f"{change.service}: " if change.service else ""
+                click.echo(printable(f"  {'+' if change.widening else ' '} {where}{change.detail}"))
+
+
+def _state(category: str, after: Policy, asked: tuple[str, ...]) -> str:
+    """Say what becomes of earlier answers for a category."""
+    if category in asked:
+        return click.style("asked again", fg="yellow", bold=True)
+    if category in after.category_ids:
+        return "earlier answers count"
+    return "gone" if all(one.id != category for one in after.categories) else "never asked"
 
 
 def _asked_again(after: Policy, changes: PolicyDiff) -> tuple[str, ...]:
     return tuple(name for name in after.category_ids if not changes.covers(name))
-
-
-def _show(category: str, asked: bool, changes: list[Change]) -> None:
-    state = click.style("asked again", fg="yellow", bold=True) if asked else "earlier answers count"
-    click.echo(f"\n{click.style(category, bold=True)}: {state}")
-    for change in changes:
-        click.echo(f"  {'+' if change.widening else ' '} {_sentence(change)}")
-
-
-def _sentence(change: Change) -> str:
-    where = f"{change.service}: " if change.service else ""
-    return printable(f"{where}{change.detail}")
 
 
 def _as_json(before: Policy, after: Policy, changes: PolicyDiff) -> dict[str, Any]:
