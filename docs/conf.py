@@ -16,7 +16,9 @@ myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_preserve_defaults = True
+autodoc_default_options = {"members": True}
+python_maximum_signature_line_length = 100
 autodoc_class_signature = "separated"
 
 # Other projects' inventories are not fetched, so that the build needs no network: our own names must resolve.
