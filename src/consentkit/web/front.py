@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from consentkit.banner import Notice, Urls, render_banner, render_control, render_script
-from consentkit.consent.cookie import CONSENT_NAMES
 from consentkit.consent.resolve import Consent, Reason
 from consentkit.policy import NECESSARY, Model, Regime, Service
 from consentkit.web.expire import expirations
+from consentkit.web.jar import Jar
 from consentkit.web.protocol import Manager
 from consentkit.web.request import Request
 
@@ -42,9 +42,9 @@ class Front:
         self.policy = manager.history.current
         self.prefix = self.options.prefix
         self.opened = manager.clock()
-        self._fragments: dict[tuple[int, str, str, bool], tuple[Consent, bytes]] = {}
+        self._fragments: dict[tuple[int, str, int], tuple[Consent, Urls, bytes]] = {}
         self._services: dict[bytes, Service | None] = {}
-        self._urls: dict[tuple[str, bool], Urls] = {}
+        self._urls: dict[tuple[str, str, str | None], Urls] = {}
         self._optional = [s.id for s in self.policy.services if s.category != NECESSARY]
         self._warned: set[str] = set()
 
@@ -56,12 +56,12 @@ class Front:
 
     def urls(self, request: Request) -> Urls:
         """Give the addresses of the endpoints, as the page's browser has to write them."""
-        key = request.root_path, self.options.secure(request)
+        jar = Jar.of(request, self.options)
+        key = request.root_path, jar.name, jar.domain
         found = self._urls.get(key)
         if found is None:
-            shared = self.options.shared_domain if key[1] else None
-            name = CONSENT_NAMES[2] if not key[1] else CONSENT_NAMES[1] if shared else CONSENT_NAMES[0]
-            found = Urls.under(f"{key[0]}{self.prefix}", home=f"{key[0]}/", cookie=name, domain=shared)
+            root = request.root_path
+            found = Urls.under(f"{root}{self.prefix}", home=f"{root}/", cookie=jar.name, domain=jar.domain)
             _remember(self._urls, key, found)
         return found
 
@@ -73,13 +73,14 @@ class Front:
     def fragment(self, consent: Consent, request: Request) -> bytes:
         """Render all that a page needs: banner if there is something to ask, permanent control, script."""
         language = self.manager.language(request)
+        urls = self.urls(request)
         # A manager gives many requests one and the same consent, which is quicker to look up than to compare.
-        key = id(consent), language, request.root_path, self.options.secure(request)
+        key = id(consent), language, id(urls)
         found = self._fragments.get(key)
-        if found is None or found[0] is not consent:
-            found = consent, self._render(consent, language, self.urls(request))
+        if found is None or found[0] is not consent or found[1] is not urls:
+            found = consent, urls, self._render(consent, language, urls)
             _remember(self._fragments, key, found)
-        return found[1]
+        return found[2]
 
     def _render(self, consent: Consent, language: str, urls: Urls) -> bytes:
         return render_banner(

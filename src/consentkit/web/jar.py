@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self
+from functools import lru_cache
 
 import attrs
 
@@ -27,15 +27,10 @@ class Jar:
     secure: bool
     domain: str | None
 
-    @classmethod
-    def of(cls, request: Request, options: Options) -> Self:
+    @staticmethod
+    def of(request: Request, options: Options) -> Jar:
         """Choose by host: the plain name for insecure development hosts, the shared one below a shared domain."""
-        host, domain = request.host, options.shared_domain
-        scopes = {_HOST: f"host:{host}", _PLAIN: f"host:{host}", _SHARED: f"domain:{domain or ''}"}
-        if not options.secure(request):
-            return cls(host, _PLAIN, scopes, secure=False, domain=None)
-        shared = domain is not None and f".{host}".endswith(f".{domain}")
-        return cls(host, _SHARED if shared else _HOST, scopes, secure=True, domain=domain if shared else None)
+        return _jar(request.host, options.secure(request), options.shared_domain)
 
     @property
     def scope(self) -> str:
@@ -73,6 +68,15 @@ class Jar:
         return format_set_cookie(
             name, value, secure=self.secure, http_only=http_only, max_age=max_age, domain=self.domain
         )
+
+
+@lru_cache(maxsize=1024)
+def _jar(host: str, secure: bool, domain: str | None) -> Jar:
+    scopes = {_HOST: f"host:{host}", _PLAIN: f"host:{host}", _SHARED: f"domain:{domain or ''}"}
+    if not secure:
+        return Jar(host, _PLAIN, scopes, secure=False, domain=None)
+    shared = domain is not None and f".{host}".endswith(f".{domain}")
+    return Jar(host, _SHARED if shared else _HOST, scopes, secure=True, domain=domain if shared else None)
 
 
 def _domains(host: str) -> list[str | None]:

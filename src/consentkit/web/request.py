@@ -40,7 +40,17 @@ class Request:
 
     def header_values(self, name: bytes) -> list[bytes]:
         """Give every value of the header field called `name` (lower-case), raw, in order."""
-        return [value for key, value in self.headers if key == name]
+        return self._fields.get(name, [])
+
+    @cached_property
+    def _fields(self) -> dict[bytes, list[bytes]]:
+        found: dict[bytes, list[bytes]] = {}
+        for name, value in self.headers:
+            if name in found:
+                found[name].append(value)
+            else:
+                found[name] = [value]
+        return found
 
     @cached_property
     def cookies(self) -> list[tuple[bytes, bytes]]:
