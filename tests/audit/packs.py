@@ -143,7 +143,7 @@ class PackWriter:
         """Write the pack into a new folder."""
         files = {f"log/{path}": data for path, data in build_tiles(self.entries)}
         files["log/checkpoint"] = self.checkpoint()
-        files["README.md"] = b"# A pack\n"
+        files |= {"README.md": b"# A pack\n", "holds.jsonl": b""}
         for size in (*self.checkpoints, len(self.entries)):
             files[f"checkpoints/{size}"] = self.checkpoint(size)
         for number in range(-(-len(self.entries) // 256)):

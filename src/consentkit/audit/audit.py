@@ -25,13 +25,16 @@ from consentkit.audit.openings import Job, Result, check_openings
 from consentkit.audit.pack import Pack, bundle_path
 from consentkit.audit.published import check_notices, check_policies
 from consentkit.audit.report import AuditReport
-from consentkit.audit.state import Facts, LogState
+from consentkit.audit.state import RECORD_PREFIX, Facts, LogState
 from consentkit.audit.tree import Bundle, Tree, bundle_count, bundle_width, walk_tree
 from consentkit.audit.verdict import Summary, make_report
+from consentkit.evidence.entry import entry_line
 from consentkit.evidence.export import openings_path
 from consentkit.tlog import NO_QUORUM, TILE_WIDTH, Checkpoint, TrustPolicy, decode_bundle
 
 __all__ = ["Progress", "audit"]
+
+_RECORD_LINE_BYTES = len(entry_line(bytes(32))) + 1
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is in all."""
@@ -124,11 +127,11 @@ class _Audit:
 
     def _check_records(self, second: _Second, executor: Executor) -> None:
         histories, times = Histories(self.pack.findings), Times(self.pack.findings)
-        histories.gaps = not second.facts.complete
         counts: Counter[str] = Counter()
         for done, result in second.results(executor):
             self.pack.findings.merge(result.findings)
             histories.closed.update(result.closed)
+            histories.gaps = second.changed or not second.facts.complete
             for link in result.links:
                 histories.take(link)
                 times.take(link)
@@ -169,6 +172,7 @@ class _Second:
     tree: Tree
     state: LogState
     facts: Facts
+    changed: bool = False
 
     def results(self, executor: Executor) -> Iterator[tuple[int, Result]]:
         """Yield, in order, how many entries are done and what came of the latest ones."""
@@ -197,15 +201,23 @@ class _Second:
         data = self.pack.fetch("bundle", path, missing="bundle-missing", index=first)
         if data is None or sha256(data).digest() != self.state.digests[number]:
             self.pack.findings.add("bundle-mismatch", f"{path} changed while it was read", path, first)
+            self.changed = True
             return None
         wrong = self.state.wrong.get(number, frozenset())
         entries = decode_bundle(data, width, path)
         return Job(
             facts=self.facts,
             first=first,
-            entries=tuple(None if place in wrong else line for place, line in enumerate(entries)),
+            entries=tuple(
+                None if place in wrong else _record_line(line) for place, line in enumerate(entries)
+            ),
             erased=frozenset(place for place in range(width) if first + place in self.state.erased),
             path=openings_path(number),
             bundle_path=path,
             data=self.pack.fetch("openings", openings_path(number), missing=None, index=first),
         )
+
+
+def _record_line(line: bytes) -> bytes:
+    """Return the entry of a record, nothing for another; what is too long for one stays recognisable as such."""
+    return line[:_RECORD_LINE_BYTES] if line.startswith(RECORD_PREFIX) else b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from attrs import evolve, frozen
@@ -75,7 +76,10 @@ def check_files(pack: Pack, size: int, facts: Facts, *, holds: bool) -> int:
         count += 1
         if parts.has(path) or _is_outgrown(pack, size, path):
             continue
-        pack.findings.add("file-unexpected", f"{path} is no part of a pack, so nothing vouches for it", path)
+        shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+        pack.findings.add(
+            "file-unexpected", f"{shown} is no part of a pack, so nothing vouches for it", shown
+        )
     return count
 
 

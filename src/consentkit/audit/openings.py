@@ -20,6 +20,7 @@ from consentkit.errors import InvalidLog, InvalidRecord
 from consentkit.evidence.entry import RecordEntry, entry_line, parse_entry
 from consentkit.evidence.keyring import IntroducedKey
 from consentkit.keys import verify_ed25519
+from consentkit.tlog import TILE_WIDTH
 
 __all__ = ["Job", "Link", "Result", "check_openings"]
 
@@ -40,8 +41,8 @@ class Link:
 class Job:
     """The entries of one bundle and the file of their openings.
 
-    An entry is None where it is not to be looked at, because it is not the one in the signed tree. `erased`
-    holds places in the bundle.
+    Of the entries, those that are no records are empty, and None those that are not to be looked at because they
+    are not the ones in the signed tree. `erased` holds places in the bundle.
     """
 
     facts: Facts
@@ -109,6 +110,10 @@ class _Checker:
         """Yield the openings of the file, each with its place in the bundle, in ascending order."""
         after = 0
         for number, line in enumerate(BytesIO(self.job.data or b""), 1):
+            if number > TILE_WIDTH:
+                message = f"{self.job.path} has more lines than a bundle has entries; the rest was not read"
+                self._add("opening-misplaced", message, self.job.first + after)
+                return
             try:
                 opening = read_line(line)
             except InvalidRecord as error:

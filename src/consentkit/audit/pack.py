@@ -27,7 +27,7 @@ LIMITS = {
     "bundle": TILE_WIDTH * (2 + MAX_ENTRY_BYTES),
     "tile": TILE_WIDTH * 32,
     "openings": TILE_WIDTH * 64 * 1024,
-    "policy": 16 * 1024 * 1024,
+    "policy": 2 * 1024 * 1024,
     "notice": 16 * 1024 * 1024,
     "readme": 1024 * 1024,
     "holds": 64 * 1024 * 1024,

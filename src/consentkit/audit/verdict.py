@@ -20,6 +20,7 @@ _NEVER_CHECKED = (
     "Keys that are revoked later: a later pack may distrust what this one still accepts.",
     "Whether the clock of the log's operator was right, and whether the site behaved as its records say.",
     "Whether the policies and notices were lawful.",
+    "Whether the pack keeps every checkpoint that the log signed; the newest covers all entries.",
     "README.md, and the names and dates that the file system gives to files.",
 )
 
