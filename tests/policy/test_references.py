@@ -142,6 +142,7 @@ def test_a_service_may_not_be_called_like_a_category(name: str) -> None:
         (cookie("a", domain="example.com"), cookie("a")),
         (cookie("a", domain=".example.com"), cookie("a", domain="example.com")),
         (cookie("a", domain="example.com"), cookie("a", domain="shop.example.com")),
+        (cookie("a", domain="shop.example.com"), cookie("a", domain="example.com")),
         (cookie("a", path="/a"), cookie("a", path="/b")),
         (cookie("a", party="third"), cookie("a", party="third")),
     ],
@@ -166,6 +167,7 @@ def test_two_services_may_not_claim_one_cookie(one: dict[str, Any], other: dict[
         (cookie("a*a"), cookie("a")),
         (cookie("a", domain="a.example.com"), cookie("a", domain="b.example.com")),
         (cookie("a", domain="example.com"), cookie("a", domain="notexample.com")),
+        (cookie("a", domain="notexample.com"), cookie("a", domain="example.com")),
         (cookie("a"), cookie("a", party="third")),
     ],
 )

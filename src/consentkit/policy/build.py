@@ -1,4 +1,7 @@
-"""From an accepted document to values: nothing here checks, the schema and the cross-checks have."""
+"""From an accepted document to values: nothing here checks, the schema and the cross-checks have.
+
+The document is the one that its canonical form spells, so its names are in order and nothing else is lost.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +40,8 @@ V = TypeVar("V")
 
 
 def entries(document: Mapping[str, V]) -> Iterator[tuple[str, V]]:
-    """Yield the entries of an object in order of their names, the site's own remarks (`x-`) left out."""
-    return ((name, document[name]) for name in sorted(document) if not name.startswith("x-"))
+    """Yield the entries of an object as they stand, the site's own remarks (`x-`) left out."""
+    return ((name, value) for name, value in document.items() if not name.startswith("x-"))
 
 
 def frozen(pairs: Iterator[tuple[str, V]]) -> Mapping[str, V]:
