@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from consentkit.banner import Notice, notice_for
@@ -94,7 +95,15 @@ def document(**changes: Any) -> dict[str, Any]:
 
 def policy(**changes: Any) -> Policy:
     """The policy of `document`, with top-level members replaced."""
-    return Policy.from_dict(document(**changes))
+    return _parsed(json.dumps(document(**changes)).encode())
+
+
+_parsed = cache(Policy.from_bytes)
+
+
+@cache
+def _notices(known: Policy) -> list[Notice]:
+    return [notice_for(known, language, model) for language in known.languages for model in Model]
 
 
 class Site:
@@ -109,16 +118,19 @@ class Site:
         self.log: list[tuple[Answer, Outcome]] = []
         self.failing: LedgerError | None = None
         self.visits = 0
-        self._notices = [
-            notice_for(p, language, model) for p in (current, *earlier) for language in p.languages for model in Model
-        ]
+        self._notices = [notice for known in (current, *earlier) for notice in _notices(known)]
 
     def visit(self, request: Request) -> Visit:
         """Read a request."""
         self.visits += 1
         jar = Jar.of(request, self.options)
         state = read(
-            request.cookies, history=self.history, keys=KEYS, scopes=jar.scopes, name=jar.name, now=self.clock()
+            request.cookies,
+            history=self.history,
+            keys=KEYS,
+            scopes=jar.scopes,
+            name=jar.name,
+            now=self.clock(),
         )
         signals = Signals(parse_gpc(request.header_values(b"sec-gpc")))
         consent = resolve(self.history, self.region(request), state.decisions, signals, self.clock())
@@ -131,7 +143,9 @@ class Site:
         """Decide and append."""
         visit = self.visit(request)
         grants = self.failing is None
-        outcome = decide(self.history, visit.decisions, answer, visit.consent.regime, self.clock(), grants=grants)
+        outcome = decide(
+            self.history, visit.decisions, answer, visit.consent.regime, self.clock(), grants=grants
+        )
         consent = resolve(
             self.history, visit.consent.region, outcome.decisions, visit.consent.signals, self.clock()
         )

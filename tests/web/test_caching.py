@@ -89,13 +89,23 @@ def test_other_fields_stay_in_order() -> None:
 
 def test_T13_a_response_with_our_cookie_is_stored_by_nobody() -> None:
     """Not even by the browser: `no-store` replaces whatever was said."""
-    sent = no_store([(b"Cache-Control", b"max-age=60"), (b"Expires", b"x"), (b"Pragma", b"y"), (b"vary", b"A")])
+    sent = no_store(
+        [(b"Cache-Control", b"max-age=60"), (b"Expires", b"x"), (b"Pragma", b"y"), (b"vary", b"A")]
+    )
     assert sent == [(b"vary", b"A"), (b"cache-control", b"private, no-store")]
 
 
 def test_T6_validators_go_with_the_body_they_were_made_for() -> None:
     """ETag and its kin describe bytes that are no longer sent."""
-    names = ["ETag", "Last-Modified", "Accept-Ranges", "Content-MD5", "Digest", "Content-Digest", "Repr-Digest"]
+    names = [
+        "ETag",
+        "Last-Modified",
+        "Accept-Ranges",
+        "Content-MD5",
+        "Digest",
+        "Content-Digest",
+        "Repr-Digest",
+    ]
     have = [(name.encode(), b"x") for name in [*names, "X-Other"]]
     assert rewritten(have, None) == [(b"X-Other", b"x")]
 

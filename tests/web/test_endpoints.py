@@ -20,12 +20,16 @@ AS_JSON = ("accept", "application/json")
 FR, CA, ZA = ("x-region", "FR"), ("x-region", "US"), ("x-region", "ZA")
 
 
-def get(path: str, *headers: tuple[str, str], site: Site | None = None, method: str = "GET", **more: str) -> Response:
+def get(
+    path: str, *headers: tuple[str, str], site: Site | None = None, method: str = "GET", **more: str
+) -> Response:
     """What an endpoint answers."""
     return respond(front(site), request(method, path, headers, **more), b"")
 
 
-def post(site: Site, control: str, *headers: tuple[str, str], body: bytes | None = None, **fields: str) -> Response:
+def post(
+    site: Site, control: str, *headers: tuple[str, str], body: bytes | None = None, **fields: str
+) -> Response:
     """Post an answer to the notice of the site's policy in English under opt-in, unless told otherwise."""
     notice = site.notice("en", Model.OPT_IN)
     values = {
@@ -61,9 +65,16 @@ def test_every_answer_is_guarded(path: str, method: str) -> None:
     assert field(answer, "x-content-type-options") == "nosniff"
     assert field(answer, "referrer-policy") == "same-origin"
     directives = {part.strip() for part in field(answer, "content-security-policy").split(";")}
-    assert {"default-src 'self'", "frame-ancestors 'none'", "form-action 'self'", "base-uri 'none'"} <= directives
+    assert {
+        "default-src 'self'",
+        "frame-ancestors 'none'",
+        "form-action 'self'",
+        "base-uri 'none'",
+    } <= directives
     assert field(answer, "cache-control")
-    assert (answer.status == 405) == (method == "DELETE" or (method == "POST") != path.endswith("/decision")) or answer.status == 404
+    assert (answer.status == 405) == (
+        method == "DELETE" or (method == "POST") != path.endswith("/decision")
+    ) or answer.status == 404
 
 
 @pytest.mark.parametrize("path", EVERY_PATH)
@@ -157,7 +168,7 @@ def test_assets_never_change_under_their_name(asset) -> None:
 
 
 @pytest.mark.parametrize(("changes", "honoured"), [({}, True), ({"us": {}}, False)])
-def test_gpc_support_is_declared(changes: dict[str, object], honoured: bool) -> None:  # noqa: FBT001
+def test_gpc_support_is_declared(changes: dict[str, object], honoured: bool) -> None:
     """True only if some regime honours the signal; dated, as the specification asks."""
     base = document()
     if changes:
@@ -213,7 +224,9 @@ def test_json_may_be_posted() -> None:
     """The same endpoint serves forms and JSON."""
     site = Site()
     notice = site.notice("en", Model.OPT_IN)
-    body = json.dumps({"control": "save", "notice": notice.digest, "asked": ["analytics"], "on": ["analytics"]}).encode()
+    body = json.dumps(
+        {"control": "save", "notice": notice.digest, "asked": ["analytics"], "on": ["analytics"]}
+    ).encode()
     asked = request("POST", "/consent/decision", [OWN, FR, AS_JSON, ("content-type", "application/json")])
     answer = json.loads(respond(Front(site), asked, body).body)
     assert answer["consent"]["granted"] == ["analytics", "login", "pagecount"]
@@ -259,7 +272,11 @@ def test_a_notice_that_was_never_published_cannot_grant(fields: dict[str, str]) 
     """A grant is dropped and the visitor asked to try again; a refusal takes effect all the same."""
     site = Site()
     given = json.loads(post(site, "accept", AS_JSON, **fields).body)
-    assert (given["grantsDropped"], given["consent"]["granted"], given["recorded"]) == (True, ["login"], False)
+    assert (given["grantsDropped"], given["consent"]["granted"], given["recorded"]) == (
+        True,
+        ["login"],
+        False,
+    )
     refused = json.loads(post(site, "refuse", AS_JSON, **fields).body)
     assert refused["event"] == "refused"
     assert refused["consent"]["categories"]["analytics"]["reason"] == "refused"
@@ -297,7 +314,11 @@ def test_withdrawing_expires_what_the_browser_carries() -> None:
     ("headers", "body", "status"),
     [
         ([FORM], b"control=refuse", 403),
-        ([FORM, ("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")], b"control=refuse", 403),
+        (
+            [FORM, ("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")],
+            b"control=refuse",
+            403,
+        ),
         ([OWN, ("content-type", "text/plain")], b"control=refuse", 415),
         ([OWN, ("content-type", "multipart/form-data; boundary=x")], b"--x--", 415),
         ([OWN], b"control=refuse", 415),

@@ -1,6 +1,7 @@
 """A request's way through the application and back: only what must change is changed."""
 
 import logging
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,7 +19,9 @@ JSON = (b"content-type", b"application/json")
 ZA, FR = ("x-region", "ZA"), ("x-region", "FR")
 
 
-def exchange(site: Site | None = None, *headers: tuple[str, str], method: str = "GET", **more: str) -> Exchange:
+def exchange(
+    site: Site | None = None, *headers: tuple[str, str], method: str = "GET", **more: str
+) -> Exchange:
     """An exchange for one request."""
     return Exchange(front(site), lambda raw: raw, request(method, "/", headers, **more))
 
@@ -33,7 +36,9 @@ def values(headers: Headers, name: bytes) -> list[bytes]:
     return [value for key, value in headers if key.lower() == name]
 
 
-def page(made: Exchange, *headers: tuple[bytes, bytes], body: bytes = PAGE, status: int = 200) -> tuple[Headers, bytes]:
+def page(
+    made: Exchange, *headers: tuple[bytes, bytes], body: bytes = PAGE, status: int = 200
+) -> tuple[Headers, bytes]:
     """What becomes of a whole HTML page."""
     started = made.start(status, [HTML, *headers])
     sent = started.injector.feed(body, last=True) if started.injector else body
@@ -97,7 +102,9 @@ def test_a_necessary_cookie_alone_leaves_the_response_alone() -> None:
 
 def test_T6_an_injected_page_loses_its_validators() -> None:
     """They were made for other bytes; and nobody may share the page."""
-    headers, body = page(exchange(), (b"etag", b'"x"'), (b"last-modified", b"x"), (b"accept-ranges", b"bytes"))
+    headers, body = page(
+        exchange(), (b"etag", b'"x"'), (b"last-modified", b"x"), (b"accept-ranges", b"bytes")
+    )
     assert body.startswith(b"<html><head></head><body><link")
     names = {name for name, _ in headers}
     assert not names & {b"etag", b"last-modified", b"accept-ranges", b"content-length"}
@@ -142,7 +149,9 @@ def test_T5_head_of_an_injectable_page_has_no_length() -> None:
     assert {name for name, _ in headers} == {b"content-type", b"cache-control", b"vary"}
 
 
-def test_T4_an_encoded_page_is_left_alone_and_the_fix_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_T4_an_encoded_page_is_left_alone_and_the_fix_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """Compression belongs outside of the middleware."""
     site = Site()
     shared = Front(site)
@@ -309,7 +318,9 @@ def test_what_visitors_make_grow_has_a_bound(monkeypatch: pytest.MonkeyPatch) ->
         ("AU", (), Model.NOTICE),
     ],
 )
-def test_a_notice_has_the_strictest_model_of_what_it_asks(region: str, asked: tuple[str, ...], model: Model) -> None:
+def test_a_notice_has_the_strictest_model_of_what_it_asks(
+    region: str, asked: tuple[str, ...], model: Model
+) -> None:
     """A button that only acknowledges could never give the consent that one of its categories needs."""
     assert notice_model(policy().regime_for(region), asked) is model
 
@@ -317,16 +328,9 @@ def test_a_notice_has_the_strictest_model_of_what_it_asks(region: str, asked: tu
 def test_the_exchange_is_found_in_whatever_a_framework_hands_over() -> None:
     """A scope, an environ, or a request that has one."""
 
-    class FromScope:
-        scope = {KEY: "scope"}
-
-    class FromEnviron:
-        scope = None
-        environ = {KEY: "environ"}
-
     assert exchange_from({KEY: "here"}) == "here"
-    assert exchange_from(FromScope()) == "scope"
-    assert exchange_from(FromEnviron()) == "environ"
+    assert exchange_from(SimpleNamespace(scope={KEY: "scope"})) == "scope"
+    assert exchange_from(SimpleNamespace(scope=None, environ={KEY: "environ"})) == "environ"
 
 
 @pytest.mark.parametrize("carrier", [{}, object(), None, "x"])

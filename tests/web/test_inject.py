@@ -67,7 +67,9 @@ def test_T11_a_tag_in_a_comment_or_in_text_is_not_the_pages(decoy: bytes) -> Non
         assert injected(page, cut) == b"<html><head>" + decoy + b"</head><body>" + SNIPPET + b"text"
 
 
-@pytest.mark.parametrize("page", [b"", b"<p>fragment</p>", b"<bodyguard>", b"<html><head>", b"<body class=", b"plain <"])
+@pytest.mark.parametrize(
+    "page", [b"", b"<p>fragment</p>", b"<bodyguard>", b"<html><head>", b"<body class=", b"plain <"]
+)
 def test_T11_a_fragment_without_a_body_stays_as_it_is(page: bytes) -> None:
     """No tag, no snippet, and nothing lost."""
     assert injected(page) == page
@@ -96,7 +98,14 @@ def test_T1_however_a_page_is_cut_the_result_is_the_same(sizes: list[int]) -> No
     assert injected(PAGE, *sizes) == injected(PAGE)
 
 
-@given(st.lists(st.sampled_from([b"<body>", b"<body ", b">", b'"', b"<!--", b"-->", b"<script>", b"</script>", b"<", b"x" * 50])), st.lists(st.integers(0, 60)))
+@given(
+    st.lists(
+        st.sampled_from(
+            [b"<body>", b"<body ", b">", b'"', b"<!--", b"-->", b"<script>", b"</script>", b"<", b"x" * 50]
+        )
+    ),
+    st.lists(st.integers(0, 60)),
+)
 def test_any_page_keeps_all_its_bytes(parts: list[bytes], sizes: list[int]) -> None:
     """Whatever the page, it comes out whole, with at most one snippet, and cuts do not matter."""
     page = b"".join(parts)
@@ -171,14 +180,29 @@ def test_T4_an_encoded_page_is_not_injected(coding: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "charset", ["utf-8", '"UTF-8"', "iso-8859-1", "ISO-8859-15", "windows-1252", "us-ascii", "shift_jis", "gb18030", "koi8-r", "Big5", "euc-kr"]
+    "charset",
+    [
+        "utf-8",
+        '"UTF-8"',
+        "iso-8859-1",
+        "ISO-8859-15",
+        "windows-1252",
+        "us-ascii",
+        "shift_jis",
+        "gb18030",
+        "koi8-r",
+        "Big5",
+        "euc-kr",
+    ],
 )
 def test_T10_any_superset_of_ascii_is_injected(charset: str) -> None:
     """The snippet is pure ASCII, so the page's charset does not matter."""
     assert obstacle("GET", 200, [], rows(content_type=f"text/html ; Charset={charset}; x=y")) is None
 
 
-@pytest.mark.parametrize("charset", ["utf-16", "utf-16le", "utf-32", "utf-7", "iso-2022-jp", "ebcdic", "hz-gb-2312", '"', ""])
+@pytest.mark.parametrize(
+    "charset", ["utf-16", "utf-16le", "utf-32", "utf-7", "iso-2022-jp", "ebcdic", "hz-gb-2312", '"', ""]
+)
 def test_T10_other_charsets_are_not_injected(charset: str) -> None:
     """Where ASCII bytes would mean something else, or nobody knows, nothing is put in."""
     assert obstacle("GET", 200, [], rows(content_type=f"text/html; charset={charset}")) == "charset"

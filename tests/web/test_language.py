@@ -43,7 +43,9 @@ def test_the_heaviest_range_that_is_offered_wins(header: str, language: str) -> 
 def test_without_one_clear_header_the_default_is_used() -> None:
     """None, or two."""
     assert language_of(request(), OFFERED) == "en"
-    assert language_of(request(headers=[("accept-language", "fr"), ("accept-language", "pt")]), OFFERED) == "en"
+    assert (
+        language_of(request(headers=[("accept-language", "fr"), ("accept-language", "pt")]), OFFERED) == "en"
+    )
 
 
 @given(st.binary(max_size=100))

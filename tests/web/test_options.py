@@ -13,7 +13,9 @@ def test_the_defaults_are_strict() -> None:
     assert (options.shared_domain, options.insecure_hosts, options.max_body) == (None, frozenset(), 8192)
 
 
-@pytest.mark.parametrize("prefix", ["", "/", "consent", "/consent/", "/a//b", "/a?b", "/a b", "/é", "/../a", "/a;b"])
+@pytest.mark.parametrize(
+    "prefix", ["", "/", "consent", "/consent/", "/a//b", "/a?b", "/a b", "/é", "/../a", "/a;b"]
+)
 def test_a_prefix_is_a_path(prefix: str) -> None:
     """It starts with a slash, ends without one, and needs no escaping anywhere."""
     with pytest.raises(InvalidOption, match="prefix"):
@@ -25,7 +27,10 @@ def test_a_prefix_may_be_deep() -> None:
     assert Options(prefix="/a/b-c.d").prefix == "/a/b-c.d"
 
 
-@pytest.mark.parametrize("origin", ["example.com", "ftp://example.com", "https://", "https://example.com/", "null", "https://é.example"])
+@pytest.mark.parametrize(
+    "origin",
+    ["example.com", "ftp://example.com", "https://", "https://example.com/", "null", "https://é.example"],
+)
 def test_a_site_origin_is_a_web_origin(origin: str) -> None:
     """Scheme and host, as browsers write it."""
     with pytest.raises(InvalidOption, match="site_origins"):
@@ -38,7 +43,9 @@ def test_site_origins_are_written_as_browsers_do() -> None:
     assert Options(site_origins=origins).site_origins == ("https://example.com", "http://localhost:8000")
 
 
-@pytest.mark.parametrize("domain", ["", "com", ".example.com", "example.com.", "exa mple.com", "https://example.com", "192.0.2.1"])
+@pytest.mark.parametrize(
+    "domain", ["", "com", ".example.com", "example.com.", "exa mple.com", "https://example.com", "192.0.2.1"]
+)
 def test_a_shared_domain_is_a_domain(domain: str) -> None:
     """Two labels or more, nothing else."""
     with pytest.raises(InvalidOption, match="shared_domain"):

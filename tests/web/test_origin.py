@@ -20,13 +20,23 @@ def accepted(*headers: tuple[str, str], scheme: str = "https", host: str = HOST,
     try:
         check_origin(asked, Options(**options))  # type: ignore[arg-type]
     except BadRequest as error:
-        assert error.status == 403
-        return False
+        return {403: False}[error.status]
     return True
 
 
-@pytest.mark.parametrize(("value", "taken"), [("same-origin", True), ("none", True), ("same-site", False), ("cross-site", False), ("", False), ("SAME-ORIGIN", False), ("none, same-origin", False)])
-def test_T20_fetch_metadata_decides(value: str, taken: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize(
+    ("value", "taken"),
+    [
+        ("same-origin", True),
+        ("none", True),
+        ("same-site", False),
+        ("cross-site", False),
+        ("", False),
+        ("SAME-ORIGIN", False),
+        ("none, same-origin", False),
+    ],
+)
+def test_T20_fetch_metadata_decides(value: str, taken: bool) -> None:
     """The site itself or the visitor directly, and nobody else, whatever `Origin` says."""
     assert accepted(("sec-fetch-site", value)) is taken
     assert accepted(("sec-fetch-site", value), ("origin", OWN)) is taken
@@ -37,8 +47,20 @@ def test_T20_two_fetch_fields_are_not_believed() -> None:
     assert not accepted(("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site"))
 
 
-@pytest.mark.parametrize(("origin", "taken"), [(OWN, True), (OWN.upper(), True), (EVIL, False), ("null", False), ("", False), (f"http://{HOST}", False), (f"{OWN}:8443", False), (f"{OWN}.evil.example", False)])
-def test_T20_without_fetch_metadata_the_origin_decides(origin: str, taken: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize(
+    ("origin", "taken"),
+    [
+        (OWN, True),
+        (OWN.upper(), True),
+        (EVIL, False),
+        ("null", False),
+        ("", False),
+        (f"http://{HOST}", False),
+        (f"{OWN}:8443", False),
+        (f"{OWN}.evil.example", False),
+    ],
+)
+def test_T20_without_fetch_metadata_the_origin_decides(origin: str, taken: bool) -> None:
     """It must be the very origin that was asked."""
     assert accepted(("origin", origin)) is taken
 
@@ -54,7 +76,9 @@ def test_T20_configured_origins_are_the_only_ones() -> None:
     """They may post from another host; and the asked one has to be among them."""
     origins = ("https://www.example.com",)
     assert accepted(("origin", "https://www.example.com"), site_origins=origins)
-    assert accepted(("origin", "https://www.example.com"), ("sec-fetch-site", "same-site"), site_origins=origins)
+    assert accepted(
+        ("origin", "https://www.example.com"), ("sec-fetch-site", "same-site"), site_origins=origins
+    )
     assert not accepted(("origin", OWN), site_origins=origins)
     assert not accepted(("origin", EVIL), ("sec-fetch-site", "cross-site"), site_origins=origins)
 
@@ -144,7 +168,12 @@ def test_T21_any_referer_gives_a_path_on_this_host(value: bytes) -> None:
         assert all(0x20 < ord(c) < 0x7F and c != "\\" for c in path)
 
 
-@given(st.lists(st.tuples(st.sampled_from([b"origin", b"sec-fetch-site", b"host"]), st.binary(max_size=30)), max_size=5))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([b"origin", b"sec-fetch-site", b"host"]), st.binary(max_size=30)),
+        max_size=5,
+    )
+)
 def test_T20_any_fields_are_accepted_or_refused(headers: list[tuple[bytes, bytes]]) -> None:
     """And never accepted by chance: only with one of the two values that speak for this site."""
     try:

@@ -33,7 +33,23 @@ def test_host_and_site(host: str, scheme: str, authority: str, name: str, site: 
 
 @pytest.mark.parametrize(
     "host",
-    [None, "", "a b", "a/b", "a@b", "exa\x00mple", "a..b", "a:b", "[::1", "é.example", "a,b", "-a.example", "x" * 300, "a:123456", "a.example\r\nx"],
+    [
+        None,
+        "",
+        "a b",
+        "a/b",
+        "a@b",
+        "exa\x00mple",
+        "a..b",
+        "a:b",
+        "[::1",
+        "é.example",
+        "a,b",
+        "-a.example",
+        "x" * 300,
+        "a:123456",
+        "a.example\r\nx",
+    ],
 )
 def test_a_malformed_host_is_empty(host: str | None) -> None:
     """It never reaches a cookie or a record."""
@@ -62,7 +78,7 @@ def test_two_hosts_are_none() -> None:
         ("10.0.0.1", "http", True),
     ],
 )
-def test_T17_only_loopback_over_http_is_insecure(host: str, scheme: str, secure: bool) -> None:  # noqa: FBT001
+def test_T17_only_loopback_over_http_is_insecure(host: str, scheme: str, secure: bool) -> None:
     """Anywhere else the cookie keeps its `__Host-` prefix."""
     assert request(host=host, scheme=scheme).secure_host is secure
     assert Options().secure(request(host=host, scheme=scheme)) is secure
@@ -88,7 +104,9 @@ def test_T16_a_broken_cookie_does_not_lose_the_others() -> None:
     assert (b"consent", b"yes") in asked.cookies
 
 
-@given(st.lists(st.tuples(st.sampled_from([b"host", b"cookie", b"origin"]), st.binary(max_size=60)), max_size=6))
+@given(
+    st.lists(st.tuples(st.sampled_from([b"host", b"cookie", b"origin"]), st.binary(max_size=60)), max_size=6)
+)
 def test_any_header_bytes_are_read(headers: list[tuple[bytes, bytes]]) -> None:
     """Nothing that a client sends makes a request raise."""
     asked = Request("GET", "/", "", headers, "https")

@@ -2,8 +2,7 @@
 
 import http.cookiejar
 import re
-from datetime import UTC, datetime
-from email.utils import format_datetime
+from email.utils import formatdate
 
 import pytest
 from hypothesis import given
@@ -123,12 +122,11 @@ def test_T15_what_a_browser_would_keep_is_no_deletion(ending: str) -> None:
     assert kept(f"ad_uid=1{ending}") == []
 
 
-@given(st.datetimes(datetime(1971, 1, 1), datetime(2069, 12, 31)))
-def test_dates_are_read_as_written(moment: datetime) -> None:
+@given(st.integers(0, 3_000_000_000))
+def test_dates_are_read_as_written(second: int) -> None:
     """An `Expires` in HTTP's format is over exactly when its second has come."""
-    moment = moment.replace(microsecond=0, tzinfo=UTC)
-    raw = f"a=1; Expires={format_datetime(moment, usegmt=True)}".encode()
-    at = int(moment.timestamp()) * 1000
+    raw = f"a=1; Expires={formatdate(second, usegmt=True)}".encode()
+    at = second * 1000
     assert is_deletion(raw, at)
     assert not is_deletion(raw, at - 1)
 
@@ -167,7 +165,13 @@ def test_any_bytes_have_a_name_and_are_a_deletion_or_not(raw: bytes) -> None:
     filter_set_cookies([(b"Set-Cookie", raw)], lambda _: False, POLICY, START)
 
 
-@given(st.lists(st.sampled_from([b"Max-Age", b"expires", b"=", b";", b"-0", b"1970", b"Jan", b":", b"01", b" ", b"\x00"])))
+@given(
+    st.lists(
+        st.sampled_from(
+            [b"Max-Age", b"expires", b"=", b";", b"-0", b"1970", b"Jan", b":", b"01", b" ", b"\x00"]
+        )
+    )
+)
 def test_any_attributes_are_a_deletion_or_not(parts: list[bytes]) -> None:
     """Attributes put together at random do not make the parser fail either."""
     assert is_deletion(b"a=1;" + b"".join(parts), START) in (True, False)
@@ -183,7 +187,9 @@ def test_a_cookie_is_written_with_all_its_attributes() -> None:
 
 def test_T18_a_deletion_repeats_the_attributes_and_says_it_twice() -> None:
     """Path, Domain, Secure and Partitioned as it was set; Max-Age and Expires both."""
-    raw = format_set_cookie("a", "", secure=True, http_only=False, max_age=0, partitioned=True, same_site="None")
+    raw = format_set_cookie(
+        "a", "", secure=True, http_only=False, max_age=0, partitioned=True, same_site="None"
+    )
     assert is_deletion(raw, START)
     assert {b" Path=/", b" Secure", b" Partitioned", b" Max-Age=0"} <= set(raw.split(b";"))
     assert is_deletion(raw.replace(b"; Max-Age=0", b""), START)
@@ -229,7 +235,8 @@ def test_T17_T18_T19_T22_what_a_browser_would_refuse_is_not_written(
 
 
 @given(
-    st.from_regex(r"[A-Za-z0-9_.~-]{1,40}", fullmatch=True), st.from_regex(r"[A-Za-z0-9_.~-]{0,400}", fullmatch=True)
+    st.from_regex(r"[A-Za-z0-9_.~-]{1,40}", fullmatch=True),
+    st.from_regex(r"[A-Za-z0-9_.~-]{0,400}", fullmatch=True),
 )
 def test_what_is_written_is_read_back(name: str, value: str) -> None:
     """Name and value survive, and the result is one line of printable ASCII."""
