@@ -147,7 +147,7 @@ class Policy:
         """Take up again a policy that was in force, from its canonical form as the ledger keeps it.
 
         It was checked when it was published, perhaps by rules that have changed since, so it is not checked
-        anew, which also takes a tenth of the time. Raises PolicyError if this is no policy in canonical form.
+        anew, which is also several times quicker. Raises PolicyError if this is no policy in canonical form.
         """
         document = parse(canonical)
         check_values(document)
