@@ -445,7 +445,7 @@ def _earlier(policy: Policy, canonical_forms: Iterable[bytes]) -> tuple[Policy, 
     found = []
     for canonical in canonical_forms:
         try:
-            found.append(Policy.from_bytes(canonical))
+            found.append(Policy.from_canonical(canonical))
         except PolicyError as error:
             _log.warning("an earlier policy cannot be read any more: %s", error)
     return tuple(earlier for earlier in found if earlier.digest != policy.digest)
