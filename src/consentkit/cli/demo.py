@@ -75,20 +75,17 @@ def _listener(port: int | None) -> socket.socket:
 def _serve(data: Path | None, listener: socket.socket) -> None:
     from consentkit.cli.demo_site.bench import open_demo
     from consentkit.cli.demo_site.folder import demo_folder
-    from consentkit.cli.demo_site.serving import serve, stop_by_signal
+    from consentkit.cli.demo_site.serving import Stopped, serve, stop_by_signal
 
-    with stop_by_signal(), demo_folder(data) as folder, open_demo(folder) as app:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        click.echo(
-            _WELCOME.format(
-                url=click.style(url, bold=True),
-                root=folder.root,
-                ledger=folder.ledger,
-                kept="stays there" if data else "is removed when the demo ends",
-            )
-        )
-        serve(app, listener)
-    click.echo("Stopped.")
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    kept = "stays there" if data else "is removed when the demo ends"
+    try:
+        with stop_by_signal(), demo_folder(data) as folder, open_demo(folder) as app:
+            shown = click.style(url, bold=True)
+            click.echo(_WELCOME.format(url=shown, root=folder.root, ledger=folder.ledger, kept=kept))
+            serve(app, listener)
+    except Stopped:
+        click.echo("Stopped.")
 
 
 _WELCOME = """The Quayside Courier is at {url}

@@ -28,7 +28,6 @@ from consentkit.cli.demo_site.site import (
     courier,
     integrated,
     read_form,
-    send_answer,
 )
 from consentkit.cli.demo_site.switches import LANGUAGES, REGIONS, SIGNAL, Switches, cookies_in, region_of
 from consentkit.cli.demo_site.watch import Answer, Seen, collect, note, seeing, watched

@@ -62,7 +62,9 @@ def panel(shown: Shown, switches: Switches) -> bytes:
     body = element(
         "details",
         element("summary", element("h2", "Under the hood")),
-        element("p", "Not part of the newspaper: this is what consentkit does behind it.", class_="hood-about"),
+        element(
+            "p", "Not part of the newspaper: this is what consentkit does behind it.", class_="hood-about"
+        ),
         _switches(shown, switches),
         element("div", _live(shown), id="hood-live"),
         open=switches.open,
@@ -179,7 +181,9 @@ def _because(reason: str) -> str:
 
 
 def _expired(seen: Seen) -> Markup | None:
-    names = list(dict.fromkeys(cookie_name(v) for v in seen.sent if v not in seen.tried and is_deletion(v, 0)))
+    names = list(
+        dict.fromkeys(cookie_name(v) for v in seen.sent if v not in seen.tried and is_deletion(v, 0))
+    )
     return element("p", "Expired in the browser: ", element("code", ", ".join(names))) if names else None
 
 
@@ -193,7 +197,10 @@ def _allowed(consent: Consent, name: str) -> Markup:
     default = "nobody objected" if allows else "nobody agreed yet"
     services = ", ".join(service.id for service in consent.policy.services_in(name))
     return _item(
-        "ok" if allows else "no", name, services, f"{'yes' if allows else 'no'}: {_REASONS.get(reason, default)}"
+        "ok" if allows else "no",
+        name,
+        services,
+        f"{'yes' if allows else 'no'}: {_REASONS.get(reason, default)}",
     )
 
 
@@ -218,11 +225,15 @@ def _folded(name: str, title: str, *children: str) -> Markup:
 
 
 def _ledger(shown: Shown) -> Markup:
-    button = element("form", element("button", "Audit now"), method="post", action="/demo/audit", id="hood-audit")
+    button = element(
+        "form", element("button", "Audit now"), method="post", action="/demo/audit", id="hood-audit"
+    )
     return _part(
         "The ledger",
         element("p", f"{shown.size} entries, all under one signature:"),
-        _folded("checkpoint", "The checkpoint", element("pre", element("code", shown.checkpoint), tabindex="0")),
+        _folded(
+            "checkpoint", "The checkpoint", element("pre", element("code", shown.checkpoint), tabindex="0")
+        ),
         button,
         element("div", _verdict(shown.report), role="status", id="hood-verdict"),
     )
@@ -232,7 +243,9 @@ def _verdict(report: AuditReport | None) -> Markup | None:
     if report is None:
         return None
     lines = (
-        element("li", element("b", one.title), element("span", one.detail), class_=f"hood-{_SIGNS[one.outcome]}")
+        element(
+            "li", element("b", one.title), element("span", one.detail), class_=f"hood-{_SIGNS[one.outcome]}"
+        )
         for one in report.checks
         if one.outcome != "skipped"
     )

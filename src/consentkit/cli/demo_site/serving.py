@@ -5,21 +5,22 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
 
 from consentkit.cli.demo_site.site import App
 
-__all__ = ["HOST", "listen", "serve", "stop_by_signal"]
+__all__ = ["HOST", "Stopped", "listen", "serve", "stop_by_signal"]
 
 HOST = "127.0.0.1"
 
 
 def listen(port: int) -> socket.socket:
     """Listen on a loopback port, 0 for any. Raises OSError when that cannot be."""
-    listener = socket.socket()
+    # asyncio spares a connection Nagle's delay only if its socket says that it is TCP.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         # Without it a port stays closed for a minute after its last connection. Taken ports stay taken.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -31,21 +32,20 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
-class _Stop(BaseException):
+class Stopped(BaseException):
     """The process was told to end."""
 
 
 @contextmanager
 def stop_by_signal() -> Iterator[None]:
-    """Let SIGTERM and SIGINT end what is inside in order, so that a temporary folder is removed."""
+    """Let SIGTERM and SIGINT raise Stopped inside, so that all that was opened there is closed in order."""
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise _Stop
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise Stopped
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        with suppress(_Stop):
-            yield
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -54,7 +54,7 @@ def stop_by_signal() -> Iterator[None]:
 def serve(app: App, listener: socket.socket) -> None:
     """Serve until a signal comes; uvicorn finishes what is under way and raises the signal again."""
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]  # uvicorn's own types of messages
+        app,
         log_level="warning",
         access_log=False,
         lifespan="off",
