@@ -14,6 +14,7 @@ from typing import Any
 
 from consentkit.web.exchange import KEY, Exchange, Started, consent_from, exchange_from
 from consentkit.web.front import Fronts
+from consentkit.web.inject import Injector
 from consentkit.web.protocol import Manager
 from consentkit.web.request import Request
 from consentkit.web.unclaimed import Unclaimed
@@ -139,22 +140,22 @@ def _websocket_send(exchange: Exchange, send: Send) -> Send:
 class _Relay:
     """The `send` that an application gets: messages pass as they are, but for a response that must be changed."""
 
-    __slots__ = ("_exchange", "_held", "_send", "_start", "_started")
+    __slots__ = ("_exchange", "_held", "_injector", "_send", "_waiting")
 
     def __init__(self, exchange: Exchange, send: Send) -> None:
         self._exchange, self._send = exchange, send
-        self._started: Started | None = None  # while the body goes through an injector
-        self._start: Message | None = None  # while the headers wait for it
+        self._injector: Injector | None = None  # while the body goes through it
+        self._waiting: tuple[Message, Started] | None = None  # a start that waits for the injector
         self._held: list[bytes] = []
 
     async def __call__(self, message: Message) -> None:
         kind = message["type"]
         if kind == "http.response.start":
             await self._begin(message)
-        elif self._started is None:
+        elif self._injector is None:
             await self._send(message)
         elif kind == "http.response.body":
-            await self._body(message, self._started)
+            await self._body(message, self._injector)
         else:
             if kind in _BEYOND_REACH:
                 await self.end(more=True)
@@ -163,43 +164,34 @@ class _Relay:
     async def _begin(self, message: Message) -> None:
         headers = message.get("headers", ())
         started = self._exchange.start(message["status"], headers)
-        if started.injector is not None:
-            self._started = started
+        self._injector = started.injector
         if started.holds:
-            self._start = message
+            self._waiting = message, started
             return
         sent = started.headers()
         await self._send(message if sent is headers else {**message, "headers": sent})
 
-    async def _body(self, message: Message, started: Started) -> None:
-        injector = started.injector
-        if injector is None:
-            await self._send(message)
-            return
-        data = injector.feed(message.get("body", b""), last=not message.get("more_body", False))
-        if self._start is not None:
-            self._held.append(data)
-            if not injector.settled:
-                return
-            data = await self._release(self._start, started)
+    async def _body(self, message: Message, injector: Injector) -> None:
+        self._held.append(injector.feed(message.get("body", b""), last=not message.get("more_body", False)))
         if injector.settled:
-            self._started = None
-        await self._send({**message, "body": data})
+            self._injector = None
+        elif self._waiting is not None:
+            return
+        await self._send({**message, "body": await self._release()})
 
-    async def _release(self, start: Message, started: Started) -> bytes:
-        self._start = None
-        await self._send({**start, "headers": started.headers()})
-        return b"".join(self._held)
+    async def _release(self) -> bytes:
+        """Send the start if it waits, and give the bytes that were held back."""
+        if self._waiting is not None:
+            (message, started), self._waiting = self._waiting, None
+            await self._send({**message, "headers": started.headers()})
+        data, self._held = b"".join(self._held), []
+        return data
 
     async def end(self, *, more: bool = False) -> None:
         """Send whatever was held back, since nothing will be injected any more."""
-        started, self._started = self._started, None
-        if started is None or started.injector is None:
-            return
-        self._held.append(started.injector.feed(b"", last=True))
-        if self._start is not None:
-            rest = await self._release(self._start, started)
-        else:
-            rest = self._held[-1]
-        if rest:
-            await self._send({"type": "http.response.body", "body": rest, "more_body": more})
+        if self._injector is not None:
+            self._held.append(self._injector.feed(b"", last=True))
+            self._injector = None
+            data = await self._release()
+            if data:
+                await self._send({"type": "http.response.body", "body": data, "more_body": more})
