@@ -128,10 +128,12 @@ class _Forgery:
     code: int = 1
 
 
-def _flipped(pattern: str, place: int) -> Callable[[Pack], str]:
+def _flipped(pattern: str, mark: bytes = b"") -> Callable[[Pack], str]:
+    """Change a byte where `mark` begins, so that the file still reads as what it was."""
+
     def make(pack: Pack) -> str:
         file = pack.one(pattern)
-        flip(file, place)
+        flip(file, file.read_bytes().index(mark))
         return file.relative_to(pack.folder).as_posix()
 
     return make
@@ -139,6 +141,11 @@ def _flipped(pattern: str, place: int) -> Callable[[Pack], str]:
 
 def _impostor(pack: Pack) -> str:
     pack.rebuild(pack.entries(), Ed25519Signer.generate())
+    return "log/checkpoint"
+
+
+def _reused(pack: Pack) -> str:
+    pack.reuse_signature()
     return "log/checkpoint"
 
 
@@ -180,15 +187,16 @@ def _stray(pack: Pack) -> str:
 
 _FORGERIES = (
     _Forgery("a head that another key signed in the log's name", _impostor),
-    _Forgery("a changed hash in a tile", _flipped("log/tile/0/**/*", 5)),
-    _Forgery("a changed entry in a bundle", _flipped("log/tile/entries/**/*", 40)),
+    _Forgery("a head that took over the signature of another", _reused),
+    _Forgery("a changed hash in a tile", _flipped("log/tile/0/**/*")),
+    _Forgery("a changed entry in a bundle", _flipped("log/tile/entries/**/*", b"consentkit/1 record")),
     _Forgery("an opening that does not open its entry", _other_blind),
     _Forgery("a record that its operator rewrote, tree and all, without the record key", _resigned),
     _Forgery("a record without its opening", _unopened),
     _Forgery("a visitor's earlier record left out, tree and all", _history_cut),
-    _Forgery("a changed policy", _flipped("policies/*", 100)),
-    _Forgery("a changed notice", _flipped("notices/*", 200)),
-    _Forgery("an earlier checkpoint changed", _flipped("checkpoints/*", 40)),
+    _Forgery("a changed policy", _flipped("policies/*", b"Quayside")),
+    _Forgery("a changed notice", _flipped("notices/*", b"Quayside")),
+    _Forgery("an earlier checkpoint changed", _flipped("checkpoints/*", b"\n\n")),
     _Forgery("a file that is no part of a pack", _stray, code=3),
 )
 

@@ -15,7 +15,7 @@ from consentkit.evidence.entry import commitment, entry_line
 from consentkit.keys import Ed25519Signer, Keys, Signer
 from consentkit.tlog import Checkpoint, NoteSigner, build_tiles, leaf_hashes, sign_note, tree_root
 
-__all__ = ["Pack", "flip"]
+__all__ = ["Pack", "flip", "keep_signature"]
 
 
 def flip(path: Path, place: int, mask: int = 1) -> None:
@@ -23,6 +23,11 @@ def flip(path: Path, place: int, mask: int = 1) -> None:
     data = bytearray(path.read_bytes())
     data[place] ^= mask
     path.write_bytes(data)
+
+
+def keep_signature(old: bytes, new: bytes) -> bytes:
+    """Return the text of a note above the signature of another one."""
+    return new.partition(b"\n\n")[0] + b"\n\n" + old.partition(b"\n\n")[2]
 
 
 @frozen
@@ -88,6 +93,14 @@ class Pack:
             target = self.folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
+
+    def reuse_signature(self) -> None:
+        """Cut the log short, and put the signature that it had below the new head."""
+        head = self.folder / "log/checkpoint"
+        old = head.read_bytes()
+        self.drop_record(-1)
+        for path in (head, self.folder / f"checkpoints/{self.size}"):
+            path.write_bytes(keep_signature(old, path.read_bytes()))
 
     def resign_record(self, place: int) -> int:
         """Turn what a record says round, sign it with a foreign key, and make the log say that it always was so.
