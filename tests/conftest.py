@@ -5,12 +5,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests import support
 
-# No deadline: a busy machine is not a broken law. What CI finds, the next run there finds again.
-settings.register_profile("consentkit", deadline=None, derandomize="CI" in os.environ, print_blob=True)
+# No deadline and no stop-watch on examples: a busy machine is not a broken law. What CI finds, CI finds again.
+settings.register_profile(
+    "consentkit",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("consentkit")
 
 
