@@ -151,9 +151,10 @@ def test_a_loop_that_was_closed_meanwhile_does_no_harm(ledger: Ledger) -> None:
     """Its tasks are gone; what they handed over is recorded."""
 
     async def leave() -> None:
-        asyncio.ensure_future(ledger.aappend(draft()))
+        left.append(asyncio.ensure_future(ledger.aappend(draft())))
         await asyncio.sleep(0)
 
+    left: list[asyncio.Future[Any]] = []
     with ledger._gate:
         asyncio.run(leave())
     assert ledger.append(draft()).index == 3

@@ -316,13 +316,16 @@ def _swap_head(connection: sqlite3.Connection, batch: Batch) -> None:
 
 
 class _View:
-    """A `View` inside a read transaction."""
+    """A `View` inside a read transaction. Columns are cast: SQLite keeps any type in any of them."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._execute = connection.execute
 
     def head(self) -> Head | None:
-        row = self._execute("SELECT size, frontier, checkpoint, time FROM head").fetchone()
+        row = self._execute(
+            "SELECT CAST(size AS INTEGER), CAST(frontier AS BLOB), CAST(checkpoint AS BLOB), CAST(time AS INTEGER)"
+            " FROM head"
+        ).fetchone()
         if row is None:
             return None
         size, frontier, checkpoint, time = row
@@ -334,7 +337,7 @@ class _View:
 
     def tails(self, histories: Collection[str]) -> Mapping[str, Tail]:
         rows = self._execute(
-            "SELECT o.history, o.sequence, e.line FROM json_each(?) h"
+            "SELECT o.history, o.sequence, CAST(e.line AS BLOB) FROM json_each(?) h"
             " JOIN opening o ON o.history = h.value AND o.sequence ="
             " (SELECT max(sequence) FROM opening WHERE history = h.value) JOIN entry e ON e.idx = o.idx",
             (json.dumps(list(histories)),),
@@ -342,32 +345,41 @@ class _View:
         return {history: Tail(sequence, _commitment(line)) for history, sequence, line in rows}
 
     def key_entries(self) -> Iterator[tuple[int, bytes]]:
-        return iter(self._execute("SELECT idx, line FROM key_entry JOIN entry USING (idx) ORDER BY idx"))
+        return iter(
+            self._execute("SELECT idx, CAST(line AS BLOB) FROM key_entry JOIN entry USING (idx) ORDER BY idx")
+        )
 
     def has(self, kind: str, digest: str) -> bool:
         query = "SELECT 1 FROM published WHERE kind = ? AND digest = ?"
         return self._execute(query, (kind, digest)).fetchone() is not None
 
     def published(self, kind: str) -> Iterator[tuple[str, bytes]]:
-        return iter(self._execute("SELECT digest, body FROM published WHERE kind = ? ORDER BY idx", (kind,)))
+        return iter(
+            self._execute(
+                "SELECT digest, CAST(body AS BLOB) FROM published WHERE kind = ? ORDER BY idx", (kind,)
+            )
+        )
 
     def entries(self, start: int, stop: int) -> Iterator[bytes]:
-        rows = self._execute("SELECT line FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx", (start, stop))
+        rows = self._execute(
+            "SELECT CAST(line AS BLOB) FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx", (start, stop)
+        )
         return (line for (line,) in rows)
 
     def nodes(self, level: int, start: int, stop: int) -> Iterator[bytes]:
-        query = "SELECT hash FROM node WHERE level = ? AND idx >= ? AND idx < ? ORDER BY idx"
+        query = "SELECT CAST(hash AS BLOB) FROM node WHERE level = ? AND idx >= ? AND idx < ? ORDER BY idx"
         return (node for (node,) in self._execute(query, (level, start, stop)))
 
     def openings(self, start: int, stop: int) -> Iterator[Opening]:
         rows = self._execute(
-            "SELECT idx, record, disclosures, blind FROM opening WHERE idx >= ? AND idx < ? ORDER BY idx",
+            "SELECT idx, CAST(record AS TEXT), CAST(disclosures AS TEXT), CAST(blind AS BLOB) FROM opening"
+            " WHERE idx >= ? AND idx < ? ORDER BY idx",
             (start, stop),
         )
         return (Opening(index, record, tuple(told.split("~")), blind) for index, record, told, blind in rows)
 
     def checkpoints(self) -> Iterator[tuple[int, bytes]]:
-        return iter(self._execute("SELECT size, note FROM checkpoint ORDER BY size"))
+        return iter(self._execute("SELECT size, CAST(note AS BLOB) FROM checkpoint ORDER BY size"))
 
 
 def _commitment(line: bytes) -> bytes:
