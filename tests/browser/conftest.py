@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
+from tests.browser.banner_site import Site
 from tests.find_browser import find, launch_flags
 
 Visit = Callable[..., BrowserContext]
@@ -50,3 +51,17 @@ def visit(browser: Browser) -> Iterator[Visit]:
     yield open_context
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def banner_site() -> Iterator[Callable[..., Site]]:
+    """Start one-page sites with the banner on them; ``banner_site("FR", language="fr")`` returns a ``Site``."""
+    sites: list[Site] = []
+
+    def start(*arguments: Any, **options: Any) -> Site:
+        sites.append(Site(*arguments, **options))
+        return sites[-1]
+
+    yield start
+    for site in sites:
+        site.close()
