@@ -22,7 +22,9 @@ from tests.evidence.test_ledger import check
 from tests.support import ROOT, Clock
 
 
-def fail(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, fault: Callable[[Callable[..., None], Batch], None]) -> None:
+def fail(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, fault: Callable[[Callable[..., None], Batch], None]
+) -> None:
     """Let the next commit go through `fault`."""
     real = SQLiteStore.commit
 
@@ -175,7 +177,9 @@ def test_writers_that_ignore_the_lock_are_noticed(
     assert watched.append(draft()).index == 2
 
 
-def test_a_read_that_fails_is_an_error_of_the_ledger(watched: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_that_fails_is_an_error_of_the_ledger(
+    watched: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And the next append starts from a fresh connection."""
 
     @contextmanager

@@ -12,7 +12,6 @@ usable without a ledger; `store` is the seam to databases, `sqlite` the embedded
 """
 
 from consentkit.evidence.batch import Appended
-from consentkit.evidence.export import export
 from consentkit.evidence.ledger import Ledger
 from consentkit.evidence.opening import Opening
 from consentkit.evidence.receipt import Receipt, VerifiedReceipt, verify_receipt
@@ -27,7 +26,6 @@ __all__ = [
     "Record",
     "RecordDraft",
     "VerifiedReceipt",
-    "export",
     "verify_receipt",
     "verify_record",
 ]

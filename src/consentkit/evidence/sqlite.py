@@ -244,7 +244,10 @@ def _prepare(connection: sqlite3.Connection) -> None:
 
 
 def _check_schema(connection: sqlite3.Connection) -> None:
-    if _version(connection) != len(_MIGRATIONS):
+    version = _version(connection)
+    if not version:
+        raise LedgerUnavailable("the file holds no ledger", remedy="check the URL of the ledger")
+    if version != len(_MIGRATIONS):
         raise LedgerUnavailable("the ledger has an older format", remedy="open it for writing once")
 
 
