@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consentkit.web.inject import LIMIT, Injector, obstacle
+from tests.web.sites import request
 
 SNIPPET = b"<<<banner>>>"
 PAGE = b'<!doctype html><html><head><title>News</title></head><body class="a">text</body></html>'
@@ -150,14 +151,14 @@ def test_a_hostile_page_takes_linear_time() -> None:
 
 def test_a_plain_page_can_be_injected() -> None:
     """Nothing stands against a 200 in HTML."""
-    assert obstacle("GET", 200, [], rows()) is None
-    assert obstacle("POST", 200, [], rows(content_type="Text/HTML")) is None
+    assert obstacle(request("GET"), 200, rows()) is None
+    assert obstacle(request("POST"), 200, rows(content_type="Text/HTML")) is None
 
 
 @pytest.mark.parametrize("status", [100, 201, 204, 206, 301, 304, 404, 500])
 def test_T6_only_a_plain_200_is_injected(status: int) -> None:
     """A part of a page, no page at all, or an error stays as it is."""
-    assert obstacle("GET", status, [], rows()) == "status"
+    assert obstacle(request("GET"), status, rows()) == "status"
 
 
 @pytest.mark.parametrize(
@@ -165,18 +166,18 @@ def test_T6_only_a_plain_200_is_injected(status: int) -> None:
 )
 def test_T7_only_html_is_injected(kind: str) -> None:
     """Event streams and all that is no HTML are never touched."""
-    assert obstacle("GET", 200, [], rows(content_type=kind)) == "type"
+    assert obstacle(request("GET"), 200, rows(content_type=kind)) == "type"
 
 
 def test_a_response_without_a_type_is_not_injected() -> None:
     """What does not say that it is HTML is not taken for it."""
-    assert obstacle("GET", 200, [], []) == "type"
+    assert obstacle(request("GET"), 200, []) == "type"
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd", "identity", "", "x"])
 def test_T4_an_encoded_page_is_not_injected(coding: str) -> None:
     """Compressed bytes cannot be changed; and a site that says `identity` asks for hands off."""
-    assert obstacle("GET", 200, [], rows(content_encoding=coding)) == "encoded"
+    assert obstacle(request("GET"), 200, rows(content_encoding=coding)) == "encoded"
 
 
 @pytest.mark.parametrize(
@@ -197,7 +198,7 @@ def test_T4_an_encoded_page_is_not_injected(coding: str) -> None:
 )
 def test_T10_any_superset_of_ascii_is_injected(charset: str) -> None:
     """The snippet is pure ASCII, so the page's charset does not matter."""
-    assert obstacle("GET", 200, [], rows(content_type=f"text/html ; Charset={charset}; x=y")) is None
+    assert obstacle(request("GET"), 200, rows(content_type=f"text/html ; Charset={charset}; x=y")) is None
 
 
 @pytest.mark.parametrize(
@@ -205,22 +206,24 @@ def test_T10_any_superset_of_ascii_is_injected(charset: str) -> None:
 )
 def test_T10_other_charsets_are_not_injected(charset: str) -> None:
     """Where ASCII bytes would mean something else, or nobody knows, nothing is put in."""
-    assert obstacle("GET", 200, [], rows(content_type=f"text/html; charset={charset}")) == "charset"
+    assert obstacle(request("GET"), 200, rows(content_type=f"text/html; charset={charset}")) == "charset"
 
 
 def test_a_download_is_not_injected() -> None:
     """A page that is saved to disk has no use for a banner."""
-    assert obstacle("GET", 200, [], rows(content_disposition="Attachment; filename=a.html")) == "attachment"
-    assert obstacle("GET", 200, [], rows(content_disposition="inline")) is None
+    assert (
+        obstacle(request("GET"), 200, rows(content_disposition="Attachment; filename=a.html")) == "attachment"
+    )
+    assert obstacle(request("GET"), 200, rows(content_disposition="inline")) is None
 
 
-@pytest.mark.parametrize("name", [b"hx-request", b"turbo-frame"])
-def test_T11_a_fragment_for_htmx_or_turbo_is_not_injected(name: bytes) -> None:
+@pytest.mark.parametrize("name", ["hx-request", "turbo-frame"])
+def test_T11_a_fragment_for_htmx_or_turbo_is_not_injected(name: str) -> None:
     """The page that asks has its banner already; a boosted request replaces the page and needs one."""
-    assert obstacle("GET", 200, [(name, b"true")], rows()) == "fragment"
-    assert obstacle("GET", 200, [(name, b"true"), (b"hx-boosted", b"true")], rows()) is None
+    assert obstacle(request(headers=[(name, "true")]), 200, rows()) == "fragment"
+    assert obstacle(request(headers=[(name, "true"), ("hx-boosted", "true")]), 200, rows()) is None
 
 
 def test_T5_head_has_no_body_to_inject_into() -> None:
     """And is told apart, since its headers are those of a page that would have been."""
-    assert obstacle("HEAD", 200, [], rows()) == "head"
+    assert obstacle(request("HEAD"), 200, rows()) == "head"

@@ -170,8 +170,7 @@ class Exchange:
         return Started(self, self.finish(headers))
 
     def _start_page(self, status: int, headers: Headers) -> Started:
-        request = self.request
-        found = obstacle(request.method, status, request.headers, headers)
+        found = obstacle(self.request, status, headers)
         self._started = True
         if found == "head":
             self._texts = True
@@ -194,7 +193,11 @@ class Exchange:
     def filter(self, headers: Headers) -> Headers:
         """Take out the cookies that the visitor does not allow, and tell the site's event hook."""
         front = self.front
-        result = filter_set_cookies(headers, self._allows, front.policy, front.manager.clock())
+        visit = self._visit
+        allows = self._allows if visit is None else visit.consent.allows
+        result = filter_set_cookies(headers, allows, front.policy, front.manager.clock())
+        if result.headers is headers and not result.undeclared:
+            return headers
         for name, service in result.blocked:
             reason = self.consent.reason(service).value if service else "undeclared"
             front.manager.emit("cookie.blocked", name=name, service=service, reason=reason)
@@ -226,6 +229,8 @@ def exchange_from(carrier: object) -> Exchange:
     `carrier` is a WSGI `environ`, an ASGI `scope`, or any request object that has one of them as `.environ` or
     `.scope`. Raises MissingMiddleware when no middleware of consentkit has seen the request.
     """
+    if type(carrier) is dict and KEY in carrier:  # as nearly every server has it
+        return cast("Exchange", carrier[KEY])
     for holder in (carrier, getattr(carrier, "scope", None), getattr(carrier, "environ", None)):
         if isinstance(holder, Mapping) and KEY in holder:
             return cast("Exchange", holder[KEY])

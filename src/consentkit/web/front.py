@@ -38,14 +38,15 @@ class Front:
 
     def __init__(self, manager: Manager) -> None:
         self.manager = manager
-        self.options = manager.options
-        self.policy = manager.history.current
-        self.prefix = self.options.prefix
-        self.opened = manager.clock()
+        self.options: Options = manager.options
+        self.policy: Policy = manager.history.current
+        self.prefix: str = self.options.prefix
+        self.opened: int = manager.clock()
         self._fragments: dict[tuple[int, str, int], tuple[Consent, Urls, bytes]] = {}
         self._services: dict[bytes, Service | None] = {}
         self._urls: dict[tuple[str, str, str | None], Urls] = {}
         self._optional = [s.id for s in self.policy.services if s.category != NECESSARY]
+        self._refusals: dict[int, tuple[Consent, frozenset[str]]] = {}
         self._warned: set[str] = set()
 
     def owns(self, path: str) -> bool:
@@ -114,7 +115,7 @@ class Front:
         `withdrawn` names further categories and services. At most `options.expire_cap` at once: `first` begins
         with the likeliest, any other response takes its turn by the clock, so that a few of them reach all.
         """
-        refused = {s for s in self._optional if consent.reason(s) in _NO} | withdrawn
+        refused = self._refused(consent) | withdrawn if withdrawn else self._refused(consent)
         if not refused:
             return ()
         carried = [(n, s) for n, s in self._carried(request) if s.id in refused or s.category in refused]
@@ -128,6 +129,14 @@ class Front:
             cap=self.options.expire_cap,
             turn=0 if first else self.manager.clock() // 1000,
         )
+
+    def _refused(self, consent: Consent) -> frozenset[str]:
+        """Give the services that were refused, by the visitor or by the browser's signal."""
+        found = self._refusals.get(id(consent))
+        if found is None or found[0] is not consent:
+            found = consent, frozenset(s for s in self._optional if consent.reason(s) in _NO)
+            _remember(self._refusals, id(consent), found)
+        return found[1]
 
     def _carried(self, request: Request) -> list[tuple[str, Service]]:
         """Give the declared cookies that a request carries, but for those of necessary services."""
@@ -159,7 +168,7 @@ class Fronts:
     """Finds the front for a request: always the same one, or by host where one application serves many sites."""
 
     def __init__(self, manager: Manager | Callable[[str], Manager | None]) -> None:
-        self.single = None if _by_host(manager) else Front(manager)  # type: ignore[arg-type]
+        self.single: Front | None = None if _by_host(manager) else Front(manager)  # type: ignore[arg-type]
         self._find = manager
         self._fronts: dict[int, Front] = {}
         self._missed: set[str] = set()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal
 
-from consentkit.web.request import Headers
+from consentkit.web.request import Headers, Request
 
 __all__ = ["LIMIT", "Injector", "Obstacle", "obstacle"]
 
@@ -25,7 +26,7 @@ Obstacle = Literal["status", "type", "charset", "encoded", "attachment", "fragme
 """Why a response is left as it is."""
 
 
-def obstacle(method: str, status: int, request: Headers, headers: Headers) -> Obstacle | None:
+def obstacle(request: Request, status: int, headers: Headers) -> Obstacle | None:
     """Tell what stands against injection into a response, or None; the first of these that applies.
 
     "status": not a plain 200. "type": no `text/html`. "charset": no superset of ASCII. "encoded": there is a
@@ -36,43 +37,40 @@ def obstacle(method: str, status: int, request: Headers, headers: Headers) -> Ob
         return "status"
     kind = disposition = b""
     encoded = False
-    for header in headers:
-        name = header[0].lower()
-        if name == b"content-type":
-            kind = header[1]
-        elif name == b"content-encoding":
+    for name, value in headers:
+        size = len(name)  # spares most names the comparison in lower case
+        if size == 12 and name.lower() == b"content-type":
+            kind = value
+        elif size == 16 and name.lower() == b"content-encoding":
             encoded = True
-        elif name == b"content-disposition":
-            disposition = header[1]
+        elif size == 19 and name.lower() == b"content-disposition":
+            disposition = value
     found = _type_obstacle(kind)
     if found is not None:
         return found
     if encoded:
         return "encoded"
-    if disposition.strip().lower().startswith(b"attachment"):
+    if disposition and disposition.strip().lower().startswith(b"attachment"):
         return "attachment"
     if _wants_fragment(request):
         return "fragment"
-    return "head" if method == "HEAD" else None
+    return "head" if request.method == "HEAD" else None
 
 
+@lru_cache(maxsize=256)
 def _type_obstacle(value: bytes) -> Obstacle | None:
     if value[:9].lower() != b"text/html" or value[9:].lstrip(b" \t")[:1] not in (b"", b";"):
         return "type"
-    if len(value) == 9 or value[9:].lower() in (b"; charset=utf-8", b";charset=utf-8"):
-        return None
     match = _CHARSET.search(value.decode("latin-1"))
     label = match[1].strip('" ').lower() if match else "utf-8"
     return None if _ASCII_SUPERSET.fullmatch(label) else "charset"
 
 
-def _wants_fragment(request: Headers) -> bool:
-    fragment = boosted = False
-    for name, _ in request:
-        # Every HTMX request says HX-Request; one that replaces the whole page says HX-Boosted as well.
-        fragment = fragment or name in (b"hx-request", b"turbo-frame")
-        boosted = boosted or name == b"hx-boosted"
-    return fragment and not boosted
+def _wants_fragment(request: Request) -> bool:
+    if not request.header_values(b"hx-request") and not request.header_values(b"turbo-frame"):
+        return False
+    # Every HTMX request says HX-Request; one that replaces the whole page says HX-Boosted as well.
+    return not request.header_values(b"hx-boosted")
 
 
 # The first `<body` is the page's, unless it stands in a comment or in an element whose content is text. Each

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from ipaddress import ip_address
+from typing import Any, Generic, Self, TypeVar, overload
 
 import attrs
 
 from consentkit.consent.cookie import parse_cookie_headers
 
 __all__ = ["Headers", "Request", "parse_authority"]
+
+T = TypeVar("T")
 
 Headers = Sequence[tuple[bytes, bytes]]
 """Header fields in the order of the wire, values raw. Names of a request are lower-case."""
@@ -23,7 +26,28 @@ _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _WEB_SCHEMES = {"ws": "http", "wss": "https"}
 
 
-@attrs.frozen(eq=False, slots=False)  # a dict makes both the frozen value and what is cached on it cheaper
+class _Lazy(Generic[T]):
+    """A property that is worked out once; `functools.cached_property` takes a lock for that in Python 3.11."""
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self._compute, self.__doc__ = compute, compute.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+    def __get__(self, instance: object | None, owner: type) -> T | Self:
+        if instance is None:
+            return self
+        value: T = self._compute(instance)
+        instance.__dict__[self._name] = value
+        return value
+
+
+@attrs.frozen(eq=False, slots=False)
 class Request:
     """One request: `path` is decoded and without the prefix `root_path` that the application is mounted at.
 
@@ -42,7 +66,7 @@ class Request:
         """Give every value of the header field called `name` (lower-case), raw, in order."""
         return self._fields.get(name, [])
 
-    @cached_property
+    @_Lazy
     def _fields(self) -> dict[bytes, list[bytes]]:
         found: dict[bytes, list[bytes]] = {}
         for name, value in self.headers:
@@ -52,42 +76,51 @@ class Request:
                 found[name] = [value]
         return found
 
-    @cached_property
+    @_Lazy
     def cookies(self) -> list[tuple[bytes, bytes]]:
         """Name and value of every cookie, raw, in order, duplicates included, over all `Cookie` fields."""
         return parse_cookie_headers(self.header_values(b"cookie"))
 
-    @cached_property
+    @_Lazy
+    def _place(self) -> tuple[str, str, str, bool]:
+        values = self._fields.get(b"host", ())
+        return _place(values[0] if len(values) == 1 else b"", self.scheme)
+
+    @property
     def authority(self) -> str:
         """Host and port, lower-case, as in `Host` but without a default port; "" when malformed."""
-        values = self.header_values(b"host")
-        return parse_authority(values[0], self._web_scheme) if len(values) == 1 else ""
+        return self._place[0]
 
-    @cached_property
+    @property
     def host(self) -> str:
         """The host of `authority`, without its port; an IPv6 address keeps its brackets."""
-        host, colon, port = self.authority.rpartition(":")
-        return host if colon and port.isdigit() else self.authority
+        return self._place[1]
 
-    @cached_property
+    @property
     def site(self) -> str:
         """The web origin that was asked, such as `https://example.com`; "" when the host is malformed."""
-        return f"{self._web_scheme}://{self.authority}" if self.authority else ""
+        return self._place[2]
 
-    @cached_property
+    @property
     def secure_host(self) -> bool:
         """Whether a browser keeps `__Host-` cookies for this host: false for loopback hosts over plain http.
 
         A site behind a proxy that speaks TLS for it counts as secure, whatever scheme it is reached by.
         """
-        return self._web_scheme == "https" or not _is_loopback(self.host)
-
-    @property
-    def _web_scheme(self) -> str:
-        return _WEB_SCHEMES.get(self.scheme, self.scheme)
+        return self._place[3]
 
 
 @lru_cache(maxsize=256)
+def _place(value: bytes, scheme: str) -> tuple[str, str, str, bool]:
+    """Give authority, host, site, and whether the host is secure."""
+    scheme = _WEB_SCHEMES.get(scheme, scheme)
+    authority = parse_authority(value, scheme)
+    name, colon, port = authority.rpartition(":")
+    host = name if colon and port.isdigit() else authority
+    site = f"{scheme}://{authority}" if authority else ""
+    return authority, host, site, scheme == "https" or not _is_loopback(host)
+
+
 def parse_authority(value: bytes, scheme: str) -> str:
     """Normalise the value of a `Host` field (RFC 9110 section 7.2): lower-case, without `scheme`'s default port.
 
@@ -102,7 +135,6 @@ def parse_authority(value: bytes, scheme: str) -> str:
     return f"{host}:{port}"
 
 
-@lru_cache(maxsize=256)
 def _is_loopback(host: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from consentkit.consent.cookie import CONSENT_NAMES, ID_NAMES
-from consentkit.policy import NECESSARY, Policy, Service
+from consentkit.policy import NECESSARY, Policy
 from consentkit.web.request import Headers
 
 __all__ = ["Filtered", "cookie_name", "filter_set_cookies", "format_set_cookie", "is_deletion"]
@@ -112,28 +112,28 @@ def filter_set_cookies(headers: Headers, allows: Callable[[str], bool], policy: 
     blocked: list[tuple[str, str]] = []
     undeclared: list[str] = []
     for header in headers:
-        if header[0].lower() != b"set-cookie":
+        if len(header[0]) != 10 or header[0].lower() != b"set-cookie":
             kept.append(header)
             continue
         name = cookie_name(header[1])
         service = policy.service_for_cookie(name)
-        if _passes(name, service, allows, policy.undeclared) or is_deletion(header[1], now):
-            kept.append(header)
-        elif service is not None:
-            blocked.append((name, service.id))
-        else:
-            undeclared.append(name)
-            if policy.undeclared == "block":
+        if service is None:
+            told = _undeclared(name, header[1], policy.undeclared, now)
+            undeclared += [name] * told
+            if told and policy.undeclared == "block":
                 blocked.append((name, ""))
             else:
                 kept.append(header)
+        elif service.category == NECESSARY or allows(service.id) or is_deletion(header[1], now):
+            kept.append(header)
+        else:
+            blocked.append((name, service.id))
     return Filtered(kept if blocked else headers, tuple(blocked), tuple(undeclared))
 
 
-def _passes(name: str, service: Service | None, allows: Callable[[str], bool], undeclared: str) -> bool:
-    if service is None:
-        return undeclared == "allow" or name in _OWN
-    return service.category == NECESSARY or allows(service.id)
+def _undeclared(name: str, raw: bytes, rule: str, now: int) -> bool:
+    """Tell whether an undeclared cookie is one to tell of: not one of consentkit's own, and no deletion."""
+    return rule != "allow" and name not in _OWN and not is_deletion(raw, now)
 
 
 def format_set_cookie(

@@ -17,7 +17,7 @@ class NecessaryOnly:
 
     needs_prompt = False
     prompt: tuple[str, ...] = ()
-    granted = frozenset({NECESSARY})
+    granted: frozenset[str] = frozenset({NECESSARY})
     policy = regime = region = signals = None
 
     def allows(self, name: str) -> bool:
@@ -37,7 +37,7 @@ class NecessaryOnly:
 class Unclaimed:
     """Stands where an `Exchange` would: no banner, no endpoint, and the response is left alone."""
 
-    consent = cast("Consent", NecessaryOnly())
+    consent: Consent = cast("Consent", NecessaryOnly())
 
     def banner(self) -> Html:
         """Give nothing: without a policy there is nothing to ask."""
