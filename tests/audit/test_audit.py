@@ -40,17 +40,6 @@ def test_a_log_without_entries_passes(tmp_path: Path) -> None:
     assert report.log.size == 0
 
 
-def test_a_tree_of_three_levels_passes(tmp_path: Path) -> None:
-    """Beyond 65536 entries a third level of tiles is checked as well."""
-    writer = PackWriter()
-    for number in range(65_600):
-        writer.line("notice", "0" * 64) if number else writer.record()
-    writer.notices["0" * 64] = b""
-    writer.checkpoints += [256, 257, 65_536, 65_537]
-    report = writer.audit(tmp_path)
-    assert [(finding.id, finding.index) for finding in report] == [("notice-mismatch", 4)]
-
-
 def test_every_check_is_listed_and_passed(writer: PackWriter, good_pack: Path) -> None:
     """Nothing is left out of the report, and only what was not asked for is skipped."""
     found = outcomes(audit(good_pack, writer.trust))

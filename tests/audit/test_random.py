@@ -41,7 +41,7 @@ def changed(data: bytes, how: str, random: Random) -> bytes | None:
             return data[:place] + bytes([random.randrange(256)]) + data[place:]
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     pick=st.integers(0, 10**6),
     how=st.sampled_from(["flip", "flip", "cut", "drop", "insert", "delete"]),

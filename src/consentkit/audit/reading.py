@@ -102,9 +102,8 @@ _NAME: Final = r"[a-z][a-z0-9_-]{0,63}"
 _FIELD: Final = r"[A-Za-z0-9._:/+=-]{1,256}"
 _LANGUAGE: Final = r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8}){0,8}"
 _UUID7: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-_TIME: Final = (
-    r"(?:19[7-9]|[2-9][0-9]{2})[0-9]-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
-)
+_DAY: Final = r"(?:19[7-9]|[2-9][0-9]{2})[0-9]-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
+_TIME: Final = rf"{_DAY}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{{3}}Z"
 _FLAG: Final = r"(?:true|false)"
 _CHOICE: Final = rf'"{_NAME}":\{{"basis":"(?:express|acknowledged|signal)","granted":{_FLAG}\}}'
 _CHOICES: Final = rf"\{{((?:{_CHOICE}(?:,{_CHOICE})*)?)\}}"
