@@ -124,7 +124,7 @@ class PolicyError(ConsentkitError):
         count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
         super().__init__(f"the policy has {count}", remedy=remedy)
         self.problems = tuple(problems)
-        self.args = (self.problems,)
+        Exception.__init__(self, self.problems)
 
     def __str__(self) -> str:
         return "\n".join([f"{super().__str__()}:", *map(str, self.problems)])
@@ -145,7 +145,7 @@ class UnknownName(ConsentkitError, LookupError):
         near = get_close_matches(name, self.known, n=1)
         there = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(self.known) or 'none'}"
         super().__init__(f"the policy has no {kind} called {name!r}", remedy=there)
-        self.args = (name, self.known)
+        Exception.__init__(self, name, self.known)
 
 
 class UnknownLanguage(ConsentkitError, LookupError):
@@ -160,7 +160,7 @@ class UnknownLanguage(ConsentkitError, LookupError):
         super().__init__(
             f"there are no texts in {language!r}", remedy=f"there are: {', '.join(self.known) or 'none'}"
         )
-        self.args = (language, self.known)
+        Exception.__init__(self, language, self.known)
 
 
 def _shown(value: object) -> str:
@@ -182,7 +182,7 @@ class ConsentRequired(ConsentkitError):
         )
         self.name = name
         self.reason = reason
-        self.args = (name, reason)
+        Exception.__init__(self, name, reason)
 
 
 class NotRecorded(ConsentkitError):

@@ -89,10 +89,12 @@ class ConsentManager:
         on_event: EventHook | None = None,
     ) -> None:
         _check(policy)
-        self.clock, self.options, self.ledger = clock, options, ledger
+        self.clock: Callable[[], int] = clock
+        self.options: Options = options
+        self.ledger: Ledger = ledger
         self._keys, self._region, self._language, self._on_event = keys, region, language, on_event
         ledger.publish_policy(policy)
-        self.history = PolicyHistory(policy, _earlier(policy, ledger.policies()))
+        self.history: PolicyHistory = PolicyHistory(policy, _earlier(policy, ledger.policies()))
         self._notices = {(n.language, n.model): n for n in _notices(policy)}
         for notice in self._notices.values():
             ledger.publish_notice(notice.html)

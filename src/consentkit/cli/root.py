@@ -75,7 +75,7 @@ class _Root(_Commands):
             raise Failure(f"{error.filename or 'the system'}: {error.strerror or error}") from error
 
 
-app = _Root(
+app: click.Group = _Root(
     name="consentkit",
     help="Ask for consent, obey the answer, and prove both.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

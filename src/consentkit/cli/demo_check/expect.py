@@ -10,7 +10,9 @@ class Wrong(Exception):
 
     def __init__(self, what: str, expected: object, got: object) -> None:
         super().__init__(what)
-        self.what, self.expected, self.got = what, expected, got
+        self.what: str = what
+        self.expected: object = expected
+        self.got: object = got
 
 
 def expect(what: str, got: object, expected: object) -> None:
