@@ -122,6 +122,8 @@ def open_redirects(world: World) -> None:
     fields = [*form.fields.items(), ("control", "refuse"), ("next", "https://evil.example/")]
     referers = {
         "https://evil.example/news": "/",
+        "//evil.example/": "/",
+        "javascript:alert(1)": "/",
         f"{visitor.origin}//evil.example/": "/",
         f"{visitor.origin}/\\evil.example": "/",
         f"{visitor.origin}@evil.example/": "/",

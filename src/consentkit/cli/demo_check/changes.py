@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 
 from consentkit.cli.demo_check.expect import expect
 from consentkit.cli.demo_check.processes import Server
 from consentkit.cli.demo_check.visitor import ALL, Visitor
 from consentkit.cli.demo_check.world import Check, World
-from consentkit.cli.demo_site.folder import demo_folder
 
 __all__ = ["AFTERWARDS", "CHANGES"]
 
@@ -93,23 +93,22 @@ def earlier_no(world: World) -> None:
 
 def lost_ledger(world: World) -> None:
     """What a ledger does not bear out is not granted: the same keys over an empty ledger deny every yes"""
-    visitor = world.again("accepted")
+    visitor = world.visitor("FR")
+    visitor.decide(visitor.see().banner("accept"), "accept", "given", granted=CATEGORIES)
     expect("what the page has over the true ledger", visitor.see().got, ALL)
     world.server.stop()
-    lost = world.work / "lost"
-    lost.mkdir()
-    (lost / "keys").symlink_to(world.folder.keys, target_is_directory=True)
-    (lost / "policy.json").write_bytes(world.folder.policy.read_bytes())
-    with demo_folder(lost):
-        server = Server(lost, world.server.port, world.server.output)
-        server.start()
-        try:
-            seen = visitor.see()
-            expect("what the page has over an empty ledger", seen.got, NOTHING)
-            expect("the visitor is asked again", seen.has_banner, True)
-            expect("what the page has for who refused", world.again("refused").see().got, NOTHING)
-        finally:
-            server.stop()
+    lost = Server(world.work / "lost", world.server.port, world.server.output)
+    lost.folder.mkdir()
+    shutil.copytree(world.folder.keys, lost.folder / "keys")
+    shutil.copy(world.folder.policy, lost.folder)
+    lost.start()
+    try:
+        seen = visitor.see()
+        expect("what the page has over an empty ledger", (seen.got, seen.has_banner), (NOTHING, True))
+        expect("why marketing is denied", visitor.reason("marketing"), "unreadable")
+        expect("what the page has for who refused", world.again("refused").see().got, NOTHING)
+    finally:
+        lost.stop()
 
 
 CHANGES: tuple[Check, ...] = (
