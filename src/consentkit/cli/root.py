@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -19,7 +19,7 @@ __all__ = ["app", "run"]
 # Help of every command, so that `--help` need not import any. A name of two words belongs to a group.
 _COMMANDS = {
     "audit": "Check a ledger's pack against a trust file, and give a verdict.",
-    "demo": "Serve a small newspaper that shows what consentkit does.",
+    "demo": "Serve a small newspaper with the banner, and a panel that shows what happens behind it.",
     "keys new": "Write a site's keys, and the trust file for its auditors.",
     "ledger export": "Write the pack that an auditor needs.",
     "policy check": "Say everything that is wrong with a policy.",
@@ -63,15 +63,28 @@ class _Commands(click.Group):
             formatter.write_dl([(name, _COMMANDS.get(full) or _GROUPS[full]) for name, full in full_names])
 
 
+class _ReaderGone(click.ClickException):
+    """The reader of standard output went away, as `head` does; whatever the verdict, nobody heard it."""
+
+    exit_code = 141
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def show(self, file: IO[Any] | None = None) -> None:  # noqa: ARG002
+        # Nothing to say, and Python must not complain either when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 class _Root(_Commands):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except ConsentkitError as error:
             raise Failure.of(error) from error
+        except BrokenPipeError as error:
+            raise _ReaderGone from error
         except OSError as error:
-            if isinstance(error, BrokenPipeError):
-                raise
             raise Failure(f"{error.filename or 'the system'}: {error.strerror or error}") from error
 
 
@@ -87,15 +100,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; an interrupted run is 130 and never looks like a verdict."""
     try:
         code = app.main(arguments, prog_name="consentkit", standalone_mode=False)
-        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except click.Abort:
         click.echo("Interrupted.", err=True)
         return 130
-    except BrokenPipeError:
-        # The reader of a pipe went away; Python must not complain again while it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
     return code if isinstance(code, int) else 0
