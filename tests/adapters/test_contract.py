@@ -4,6 +4,8 @@ import json
 from urllib.parse import urlencode
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from consentkit.policy import Model
 from tests.adapters.drivers import DRIVERS, Answer, Behaviour, Call, Driver, Reply, View
@@ -273,6 +275,38 @@ def test_T16_crumbs_of_a_cookie_are_joined(driver: Driver) -> None:
     """However many `Cookie` fields there are."""
     call = Call(headers=(ZA, ("Cookie", "a=1"), ("Cookie", "__Host-consent=0.refused")))
     assert driver.call(reading, Site(), call).body == b"False"
+
+
+FIELDS = [
+    "Cookie", "Origin", "Referer", "Sec-Fetch-Site", "Sec-GPC", "Accept", "Accept-Language", "Content-Type",
+    "If-None-Match",
+]  # fmt: skip
+PATHS = ["", "/decision", "/state", "/receipt", "/cookies", "/assets/x", "/\xff"]
+texts = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="\x7f"), max_size=30)
+values = texts | st.sampled_from(
+    ["same-origin", "none", "https://shop.example.com", FORM[1], "application/json", "1"]
+)
+bodies = st.binary(max_size=40) | st.sampled_from(
+    [b"control=accept", b"control=refuse", b'{"control": "accept"}']
+)
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.tuples(st.sampled_from(FIELDS), values), max_size=6, unique_by=lambda field: field[0]),
+    st.sampled_from(["GET", "POST", "HEAD", "OPTIONS"]),
+    st.sampled_from(PATHS),
+    bodies,
+)
+def test_whatever_is_sent_is_answered_and_grants_nothing(
+    driver: Driver, headers: list[tuple[str, str]], method: str, path: str, body: bytes
+) -> None:
+    """No traceback for anything that a visitor can send, and no grant without a notice that was shown."""
+    site = Site()
+    call = Call(method, f"/consent{path}", (*headers, FR), body)
+    answer = driver.call(never, site, call)
+    assert answer.status in {200, 303, 304, 400, 403, 404, 405, 408, 413, 415}
+    assert not any(outcome.decisions.grants for _, outcome in site.log)
 
 
 @pytest.mark.parametrize(

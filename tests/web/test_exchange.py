@@ -263,6 +263,18 @@ def test_T16_a_duplicate_of_our_cookie_denies_everything() -> None:
     assert made.consent.reason("adnet") == "unreadable"
 
 
+def test_T17_an_insecure_host_is_warned_of_loudly(caplog: pytest.LogCaptureFixture) -> None:
+    """Once for each manager, and never where cookies are secure."""
+    shared = front()
+    with caplog.at_level(logging.WARNING, "consentkit.web"):
+        shared.urls(request())
+        assert not caplog.records
+        for path in ("", "/app"):
+            shared.urls(request(host="localhost:8000", scheme="http", root_path=path))
+    assert len(caplog.records) == 1
+    assert "for development only" in caplog.text
+
+
 def test_consent_read_too_late_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """The headers have left, so nothing can say any more that the response is personal."""
     made = exchange()

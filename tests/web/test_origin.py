@@ -155,6 +155,9 @@ def test_T21_no_referer_or_two_return_to_the_root() -> None:
 def test_T25_the_root_is_the_mount_point() -> None:
     """An application under a prefix returns to its own front page."""
     assert return_path(request(root_path="/app")) == "/app/"
+    assert return_path(request(root_path="/caf\u00e9 x")) == "/caf%C3%A9%20x/"
+    assert return_path(request(root_path="//evil.example")) == "/evil.example/"
+    assert return_path(request(root_path="/\\evil\r\n")) == "/%5Cevil%0D%0A/"
 
 
 @given(st.binary(max_size=60))

@@ -66,15 +66,19 @@ def _is_file(environ: WSGIEnvironment, body: object) -> bool:
 
 
 def _request(environ: WSGIEnvironment) -> Request:
-    path: str = environ.get("PATH_INFO", "")
     return Request(
         method=environ.get("REQUEST_METHOD", "GET"),
-        path=path.encode("latin-1").decode("utf-8", "replace"),
+        path=_decoded(environ.get("PATH_INFO", "")),
         query=environ.get("QUERY_STRING", ""),
         headers=_headers(environ),
         scheme=environ.get("wsgi.url_scheme", "http"),
-        root_path=environ.get("SCRIPT_NAME", "").rstrip("/"),
+        root_path=_decoded(environ.get("SCRIPT_NAME", "").rstrip("/")),
     )
+
+
+def _decoded(path: str) -> str:
+    """Read the bytes that PEP 3333 passes in latin-1 clothes as the UTF-8 that they are."""
+    return path if path.isascii() else path.encode("latin-1").decode("utf-8", "replace")
 
 
 def _headers(environ: WSGIEnvironment) -> Headers:

@@ -8,10 +8,11 @@ from typing import TypeVar
 
 from consentkit.banner import Notice, Urls, render_banner, render_control, render_script
 from consentkit.consent.resolve import Consent, Reason
-from consentkit.policy import NECESSARY, Model, Regime, Service
+from consentkit.policy import NECESSARY, Model, Policy, Regime, Service
 from consentkit.web.expire import expirations
 from consentkit.web.jar import Jar
-from consentkit.web.protocol import Manager
+from consentkit.web.origin import mount_point
+from consentkit.web.protocol import Manager, Options
 from consentkit.web.request import Request
 
 __all__ = ["GPC_PATH", "Front", "Fronts", "notice_model", "signal_shown"]
@@ -19,6 +20,10 @@ __all__ = ["GPC_PATH", "Front", "Fronts", "notice_model", "signal_shown"]
 _log = logging.getLogger("consentkit.web")
 
 GPC_PATH = "/.well-known/gpc.json"
+_INSECURE = (
+    "consent is kept in a cookie without the __Host- prefix and without Secure, since this host is reached over "
+    "plain http: other hosts and anybody on the network can write it, so this is for development only"
+)
 K = TypeVar("K")
 V = TypeVar("V")
 _KEPT = 1024  # fragments, addresses, cookie names: whatever a visitor could make grow
@@ -61,8 +66,10 @@ class Front:
         key = request.root_path, jar.name, jar.domain
         found = self._urls.get(key)
         if found is None:
-            root = request.root_path
-            found = Urls.under(f"{root}{self.prefix}", home=f"{root}/", cookie=jar.name, domain=jar.domain)
+            home = mount_point(request)
+            found = Urls.under(f"{home[:-1]}{self.prefix}", home=home, cookie=jar.name, domain=jar.domain)
+            if not jar.secure:
+                self.warn_once("insecure", _INSECURE)
             _remember(self._urls, key, found)
         return found
 

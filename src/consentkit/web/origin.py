@@ -7,12 +7,13 @@ a request comes from (W3C Fetch Metadata, and `Origin` of the Fetch standard), a
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 from consentkit.errors import BadRequest
 from consentkit.web.protocol import Options
 from consentkit.web.request import Request, parse_authority
 
-__all__ = ["check_origin", "return_path"]
+__all__ = ["check_origin", "mount_point", "return_path"]
 
 _OWN_FETCH = frozenset({b"same-origin", b"none"})
 # A browser drops tabs and newlines and reads a backslash as a slash, so neither may be in a path to go to.
@@ -62,12 +63,18 @@ def return_path(request: Request) -> str:
     values = request.header_values(b"referer")
     match = _REFERER.fullmatch(values[0]) if len(values) == 1 else None
     if match is None or not request.authority:
-        return f"{request.root_path}/"
+        return mount_point(request)
     path = match[3] or b"/"
     same = parse_authority(match[2], match[1].decode().lower()) in _authorities(request)
     if not same or not _SAFE_PATH.fullmatch(path):
-        return f"{request.root_path}/"
+        return mount_point(request)
     return path.decode("ascii")
+
+
+def mount_point(request: Request) -> str:
+    """Give the path that the application is mounted at, as it stands in an address, with a slash at its end."""
+    root = quote(request.root_path.strip("/"), safe="/:@!$&'()*+,;=~")
+    return f"/{root}/" if root else "/"
 
 
 def _authorities(request: Request) -> tuple[str, ...]:
