@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
+from threading import Lock
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -27,13 +29,14 @@ from consentkit.consent import (
     parse_gpc,
     resolve,
 )
-from consentkit.consent.cookie import NO_COOKIES, CookieState, encode, encode_id, read
-from consentkit.consent.decision import DAY, MILLISECOND
+from consentkit.consent.cookie import NO_COOKIES, CookieState, encode, encode_id, fit, read
+from consentkit.consent.decision import DAY, MILLISECOND, settle
 from consentkit.errors import ConsentkitError, InvalidOption, PolicyError
 from consentkit.evidence import Choice, Ledger, RecordDraft
 from consentkit.evidence.ledger import EventHook, system_clock
 from consentkit.keys import Keys
 from consentkit.policy import Model, Policy, PolicyHistory, Regime
+from consentkit.policy.regions import canonical_region
 from consentkit.web.jar import Jar
 from consentkit.web.language import language_of
 from consentkit.web.protocol import Decided, Options, Visit
@@ -45,7 +48,11 @@ _log = logging.getLogger(__name__)
 
 _RENEW_AFTER: Final = 30 * DAY
 _REMEMBERED: Final = 4096
+_LONGEST_KEY: Final = 4096
+_REGION: Final = re.compile(r"[A-Z]{2}(?:-[A-Z0-9]{1,3})?|[A-Z][A-Z-]{1,31}")
 _UNREADABLE: Final = Decisions(unreadable=True)
+_UNKNOWN: Final = NoticeRef("", "", "", Model.OPT_IN, "", "")
+"""Stands for a notice that was never published here: it can be refused, not accepted."""
 
 
 @attrs.frozen
@@ -99,7 +106,8 @@ class ConsentManager:
         for notice in self._notices.values():
             ledger.publish_notice(notice.html)
         self._by_digest = {notice.digest: notice for notice in self._notices.values()}
-        self._old_notices = list(self.history.earlier)
+        self._old_policies = self.history.earlier
+        self._lock = Lock()
         self._remembered: dict[tuple[Any, ...], _Read] = {}
         self._resolved: dict[tuple[Any, ...], tuple[int, Consent]] = {}
 
@@ -185,19 +193,25 @@ class ConsentManager:
         return resolve(self.history, region, decisions, signals, self.clock())
 
     def region(self, request: Request) -> str | None:
-        """Tell where the visitor is; None, and so the policy's fallback, when nothing says."""
-        if self._region is None:
-            return None
-        try:
-            return self._region(request)
-        except Exception:  # noqa: BLE001  the site's own callable; a visitor must not see it fail
-            _log.exception("the region callable failed; the fallback regime applies")
-            return None
+        """Tell where the visitor is, as ISO 3166 writes it; None, and so the fallback, when nothing says."""
+        found = self._ask(self._region, request)
+        region = canonical_region(found) if isinstance(found, str) else ""
+        return region if _REGION.fullmatch(region) else None
 
     def language(self, request: Request) -> str:
         """Choose one of the policy's languages for a request."""
-        chosen = self._language(request) if self._language else None
+        chosen = self._ask(self._language, request)
         return chosen if chosen in self.policy.languages else language_of(request, self.policy.languages)
+
+    def _ask(self, callable_: Callable[[Request], str | None] | None, request: Request) -> str | None:
+        """Call what the site gave us; a visitor must not see it fail."""
+        if callable_ is None:
+            return None
+        try:
+            return callable_(request)
+        except Exception:  # noqa: BLE001
+            _log.exception("%r failed; consentkit goes on without its answer", callable_)
+            return None
 
     def _read(self, request: Request, jar: Jar, now: int) -> CookieState:
         raw = tuple(request.header_values(b"cookie"))
@@ -216,7 +230,7 @@ class ConsentManager:
             now=now,
         )
         # What was unreadable may be read later, and an unsigned refusal is always made now.
-        if not state.unsigned and not state.decisions.unreadable:
+        if not (state.unsigned or state.strays or state.decisions.unreadable) and len(raw[0]) < _LONGEST_KEY:
             _remember(self._remembered, key, _Read(state, now))
         return state
 
@@ -225,9 +239,12 @@ class ConsentManager:
         decisions, id_cookie = state.decisions, state.id
         if not decisions.grants:
             return decisions
-        if id_cookie is None or not self.ledger.usable(id_cookie.log_name, id_cookie.index):
-            return _UNREADABLE
-        return decisions
+        try:
+            held = id_cookie is not None and self.ledger.usable(id_cookie.log_name, id_cookie.index)
+        except ConsentkitError as error:
+            _log.warning("a grant could not be looked up in the ledger: %s", error)
+            held = False
+        return decisions if held else _UNREADABLE
 
     def _resolve(
         self, state: CookieState, decisions: Decisions, region: str | None, signals: Signals, now: int
@@ -246,8 +263,9 @@ class ConsentManager:
         """Sign an unsigned refusal, and set a refusal again before browsers forget it."""
         if not state.present or decisions.unreadable:
             return ()
-        if state.unsigned and not decisions.grants:
-            value = encode(decisions, self.history, self._keys.cookie, jar.scope, None)
+        if state.unsigned:
+            refusal = Decisions(blanket=decisions.blanket, blanket_exempt=True)
+            value = encode(settle(refusal, now), self.history, self._keys.cookie, jar.scope, None)
             return (jar.set(value), *jar.drop_others(state.present))
         refused = any(not story.granted for story in decisions.stories())
         newest = max((story.time for story in decisions.stories()), default=now)
@@ -267,11 +285,22 @@ class ConsentManager:
     def notice_by_digest(self, digest: str) -> Notice | None:
         """Give a notice that was published, by its digest; None when there is none."""
         found = self._by_digest.get(digest)
-        while found is None and self._old_notices:
-            earlier = self._old_notices.pop()
-            self._by_digest |= {n.digest: n for n in _notices(earlier) if self.ledger.has_notice(n.digest)}
+        if found is None and self._old_policies:
+            self._find_old_notices()
             found = self._by_digest.get(digest)
         return found
+
+    def _find_old_notices(self) -> None:
+        """Make the notices of earlier policies again, the first time that one is asked for."""
+        with self._lock:
+            old = [notice for policy in self._old_policies for notice in _notices(policy)]
+            try:
+                published = {n.digest: n for n in old if self.ledger.has_notice(n.digest)}
+            except ConsentkitError as error:
+                _log.warning("earlier notices could not be looked up in the ledger: %s", error)
+                return
+            self._by_digest = published | self._by_digest
+            self._old_policies = ()
 
     # Decisions
 
@@ -302,19 +331,32 @@ class ConsentManager:
         return self._recorded(posted, index)
 
     def _prepare(self, request: Request, answer: Answer) -> _Posted:
-        visit, now = self.visit(request), self.clock()
-        told = answer.notice
-        shown = told is None or self.notice_by_digest(told.digest) is not None
-        outcome = decide(self.history, visit.decisions, answer, visit.consent.regime, now, grants=shown)
-        history = self._history_of(visit)
+        visit, now, told = self.visit(request), self.clock(), answer.notice
+        if told is not None and not self._was_published(told):
+            answer = attrs.evolve(answer, notice=_UNKNOWN)
+        history, granted = self._history_of(visit)
+        outcome = decide(
+            self.history,
+            visit.decisions,
+            answer,
+            visit.consent.regime,
+            now,
+            recorded_grant=granted and not visit.decisions.grants,
+        )
         draft = None
         if outcome.event is not None:
-            told = told if shown else None
-            draft = self._draft(visit, answer, outcome, told)
             draft = attrs.evolve(
-                draft, history=history, site=request.site, extra=self._extra(request), time=now
+                self._draft(visit, answer, outcome),
+                history=history,
+                site=request.site,
+                extra=self._extra(request),
+                time=now,
             )
         return _Posted(visit, answer, Jar.of(request, self.options), now, outcome, history, draft)
+
+    def _was_published(self, notice: NoticeRef) -> bool:
+        found = self.notice_by_digest(notice.digest)
+        return found is not None and found.policy == notice.policy
 
     def _recorded(self, posted: _Posted, index: int) -> Decided:
         visit, outcome = posted.visit, posted.outcome
@@ -352,19 +394,35 @@ class ConsentManager:
     def _cookies(
         self, jar: Jar, visit: Visit, decisions: Decisions, id_cookie: IdCookie | None
     ) -> tuple[bytes, ...]:
-        bound = encode_id(id_cookie) if id_cookie and decisions.grants else None
-        value = encode(decisions, self.history, self._keys.cookie, jar.scope, bound)
+        """Write what was decided; what stays unreadable keeps its cookies, so that it stays denied."""
+        if decisions.unreadable:
+            return ()
+        kept = settle(fit(decisions, self.history), self.clock())
+        bound = encode_id(id_cookie) if id_cookie and kept.grants else None
+        value = encode(kept, self.history, self._keys.cookie, jar.scope, bound)
         ids = () if bound is None else (jar.set_id(bound),)
         return (jar.set(value), *ids, *jar.drop_others(visit.present))
 
-    def _history_of(self, visit: Visit) -> str:
-        """The history that a record belongs to: the id cookie's where the consent cookie vouches for it."""
-        if visit.id is not None and visit.decisions.grants:
-            return visit.id.history
-        return urlsafe_b64encode(secrets.token_bytes(16)).rstrip(b"=").decode()
+    def _history_of(self, visit: Visit) -> tuple[str, bool]:
+        """The history that a record belongs to, and whether it is one of earlier grants.
 
-    def _draft(self, visit: Visit, answer: Answer, outcome: Outcome, notice: NoticeRef | None) -> RecordDraft:
+        It is the id cookie's where the consent cookie vouches for it, or else the log; otherwise a new one.
+        """
+        known = visit.id
+        if known is not None and (visit.decisions.grants or self._holds(known)):
+            return known.history, True
+        return urlsafe_b64encode(secrets.token_bytes(16)).rstrip(b"=").decode(), False
+
+    def _holds(self, id_cookie: IdCookie) -> bool:
+        try:
+            return self.ledger.is_of_history(id_cookie.log_name, id_cookie.index, id_cookie.history)
+        except ConsentkitError as error:
+            _log.warning("a history could not be looked up in the ledger: %s", error)
+            return False
+
+    def _draft(self, visit: Visit, answer: Answer, outcome: Outcome) -> RecordDraft:
         consent = visit.consent
+        notice = None if answer.notice is _UNKNOWN else answer.notice
         policy = (self.history.find(notice.policy) if notice else None) or self.policy
         return RecordDraft(
             event=str(outcome.event),

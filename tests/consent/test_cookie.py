@@ -27,6 +27,7 @@ from consentkit.consent.cookie import (
     decode,
     encode,
     encode_id,
+    fit,
     parse_cookie_headers,
     parse_id,
     read,
@@ -60,7 +61,7 @@ NAME = "__Host-consent"
 
 
 def written(decisions, *, history=HISTORY, keys=KEYS, scope=SCOPE):
-    return encode(decisions, history, keys, scope, ID if decisions.grants else None)
+    return encode(fit(decisions, history), history, keys, scope, ID)
 
 
 def decoded(value, id_value=ID, *, history=HISTORY, keys=KEYS, scope=SCOPE, now=NOW):
@@ -131,7 +132,20 @@ def test_no_cookie_that_we_did_not_sign_grants_anything(pairs, region, signal):
     consent = resolve(HISTORY, region, state.decisions, signal, NOW)
     without = resolve(HISTORY, region, NOTHING, signal, NOW)
     assert consent.granted <= without.granted
-    assert not pairs or consent.granted == {"necessary"}
+    assert not state.present or consent.granted == {"necessary"}
+
+
+@pytest.mark.parametrize("value", [b"yes", b"", b"1", b"true", b"accepted"])
+def test_another_softwares_cookie_called_consent_is_not_ours(value):
+    """A plain `consent` that cannot be ours is left alone where the name in use is another."""
+    assert request((b"consent", value)).present == frozenset()
+    assert request((b"consent", value), name="consent").decisions.unreadable
+
+
+@pytest.mark.parametrize("name", ["consent-id", "__Host-consent-id"])
+def test_an_id_cookie_is_no_refusal(name):
+    """The unsigned refusal counts in the consent cookie alone."""
+    assert not request((name.encode(), UNSIGNED_REFUSAL.encode())).unsigned
 
 
 def test_a_grant_without_its_id_cookie_is_unreadable():
@@ -283,7 +297,7 @@ def test_T19_what_does_not_fit_loses_grants_never_refusals():
     services = {
         name: Story(n > 0, Basis.EXPRESS, NOW - n, policies[n].digest) for n, name in enumerate(sorted(many))
     }
-    value = encode(Decisions({}, services), history, KEYS, SCOPE, ID)
+    value = written(Decisions({}, services), history=history)
     kept = decoded(value, history=history).services
     assert len(value) <= MAX_VALUE
     assert not kept["service-00"].granted
@@ -299,7 +313,7 @@ def test_T19_refusals_that_do_not_fit_become_one_of_everything():
     services = {
         name: Story(False, Basis.EXPRESS, NOW - n, policies[n].digest) for n, name in enumerate(sorted(many))
     }
-    decisions = decoded(encode(Decisions({}, services), history, KEYS, SCOPE, None), None, history=history)
+    decisions = decoded(written(Decisions({}, services), history=history), None, history=history)
     assert resolve(history, "US-CA", decisions, Signals(), NOW).granted == {"necessary"}
 
 
@@ -317,6 +331,6 @@ def test_id_cookie_round_trip():
 
 
 def test_nothing_decided_is_nothing_to_write():
-    """Without a decision there is no cookie."""
+    """Without a decision there is no cookie, and what does not fit is not cut in silence."""
     with pytest.raises(ValueError, match="nothing"):
         encode(NOTHING, HISTORY, KEYS, SCOPE, None)

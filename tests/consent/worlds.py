@@ -89,6 +89,17 @@ MOVED = Policy.from_dict(document({**SERVICES, "heat": service("preferences")}, 
 WIDER = Policy.from_dict(document({**SERVICES, "extra": service("analytics")}, "3"))
 NARROWER = Policy.from_dict(document({k: v for k, v in SERVICES.items() if k != "heat"}, "4"))
 GROWN = Policy.from_dict(document({**SERVICES, "chat": service("social")}, "5", "social"))
+WIDER_ADS = Policy.from_dict(document({**SERVICES, "net": service("marketing")}, "6"))
+
+
+def _with_regime(name: str, version: str, **changes: Any) -> Policy:
+    changed = document(SERVICES, version)
+    changed["regimes"][name] |= changes
+    return Policy.from_dict(changed)
+
+
+LONGER = _with_regime("opt-in", "7", consent_lifetime="24 months")
+MIXED = _with_regime("opt-in", "8", models={"preferences": "opt-out"})
 
 HISTORY = PolicyHistory(POLICY)
 NAMES = (*POLICY.category_ids, *POLICY.service_ids)

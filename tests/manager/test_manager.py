@@ -300,7 +300,18 @@ def test_a_failing_region_callable_means_the_fallback(open_manager, caplog):
     manager = open_manager(region=broken)
     visit = manager.visit(Browser().request())
     assert (visit.consent.region, visit.consent.regime.id) == (None, "opt-in")
-    assert "region callable failed" in caplog.text
+    assert "goes on without its answer" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("found", "region"),
+    [("fr", "FR"), (" us-ca ", "US-CA"), ("uk", "GB"), ("", None), ("F R", None), (7, None)],
+)
+def test_a_region_is_read_however_it_is_spelt(open_manager, found, region):
+    """What a location service answers is brought to ISO 3166's form, so that it can be recorded."""
+    manager, browser = open_manager(region=lambda request: found), Browser()
+    assert manager.visit(browser.request()).consent.region == region
+    assert claims(manager, decide(manager, browser, answer(manager, ACCEPT)).index)["region"] == region
 
 
 def test_a_failing_event_hook_changes_nothing(open_manager, caplog):
@@ -359,3 +370,135 @@ def test_a_receipt_is_given_to_who_holds_the_grant(open_manager):
     decide(manager, browser, answer(manager, ACCEPT))
     receipt = json.loads(manager.receipt(browser.request()))
     assert receipt
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        b"consent-id=0.refused",
+        b"__Host-consent-id=0.refused",
+        b"consent=0.refused",
+        b"consent=yes",
+        b"consent=1.aaaa.x",
+    ],
+)
+@pytest.mark.parametrize(
+    "host", [b"example.com", b"a_b.example.com", b"a.-b.com", b"[::1]", b"127.0.0.1", b"x" * 300, b""]
+)
+def test_no_cookie_and_no_host_make_a_request_fail(open_manager, cookie, host):
+    """Whatever comes in these fields, a page is answered and a refusal is possible."""
+    manager = open_manager(region=lambda request: "US-CA")
+    request = Request("POST", "/", "", ((b"host", host), (b"cookie", cookie)), "https")
+    manager.visit(request)
+    decided = manager.decide_for(request, answer(manager, REFUSE))
+    assert decided.consent.granted == {"necessary"}
+    assert decided.set_cookies
+
+
+def test_a_grant_after_a_refusal_on_the_same_day_holds(open_manager, clock):
+    """What the answer says is what the next request finds, also when a refusal is known by its day alone."""
+    manager, browser = open_manager(), Browser()
+    decide(manager, browser, answer(manager, REFUSE))
+    clock.advance(HOUR)
+    decided = decide(manager, browser, answer(manager, Control.SAVE, choices={"analytics": True}))
+    consent = manager.visit(browser.request()).consent
+    for name in manager.policy.names:
+        assert (consent.allows(name), consent.reason(name)) == (
+            decided.consent.allows(name),
+            decided.consent.reason(name),
+        )
+    assert consent.reason("clicks") is Reason.GRANTED
+
+
+def test_an_old_page_is_known_by_its_own_policy(open_manager):
+    """Two policies whose notices look the same are told apart, and an unknown notice disturbs neither."""
+    old = open_manager()
+    given, stale = answer(old, ACCEPT), answer(old, REFUSE)
+    old.close()
+    manager = open_manager({**DOCUMENT, "version": "2", "records": {"retention": "6 years"}})
+    assert manager.notice_by_digest("0" * 64) is None
+    assert claims(manager, decide(manager, Browser(), given).index)["policy"]["version"] == "1"
+    assert claims(manager, decide(manager, Browser(), stale).index)["notice"]["digest"] == stale.notice.digest
+    assert (
+        claims(manager, decide(manager, Browser(), answer(manager, ACCEPT)).index)["policy"]["version"] == "2"
+    )
+
+
+def test_a_refusal_written_by_the_script_is_recorded_as_the_withdrawal_it_is(open_manager, clock):
+    """After the unsigned refusal the id cookie still leads to the history that the refusal ends."""
+    manager, browser = open_manager(), Browser()
+    decide(manager, browser, answer(manager, ACCEPT))
+    browser.jar["__Host-consent"] = UNSIGNED_REFUSAL
+    browser.take(manager.visit(browser.request()).set_cookies)
+    assert "__Host-consent-id" in browser.jar
+    clock.advance(HOUR)
+    decided = decide(manager, browser, answer(manager, REFUSE))
+    record = claims(manager, decided.index)
+    assert (record["event"], record["sequence"]) == ("withdrawn", 1)
+    assert set(browser.jar) == {"__Host-consent"}
+
+
+def test_an_id_cookie_that_the_log_does_not_know_starts_a_new_history(open_manager):
+    """Nobody can write into another's history by making up an id cookie."""
+    manager, victim, thief = open_manager(), Browser(), Browser()
+    decide(manager, victim, answer(manager, ACCEPT))
+    history, index, log = victim.jar["__Host-consent-id"].split(".")
+    thief.jar["__Host-consent-id"] = f"{'A' * 22}.{index}.{log}"
+    assert claims(manager, decide(manager, thief, answer(manager, REFUSE)).index)["sequence"] == 0
+    assert history != "A" * 22
+
+
+def test_after_something_unreadable_a_partial_answer_leaves_everything_denied(open_manager):
+    """Until all is answered anew, the cookie that could not be read stays, and with it the denial."""
+    manager, browser = open_manager(region=lambda request: "US-CA"), Browser()
+    browser.jar["__Host-consent"] = "1.broken"
+    names = dict.fromkeys(("analytics", "marketing", "preferences"), True)
+    partly = {**names, "marketing": False}
+    decide(manager, browser, answer(manager, Control.SAVE, Model.OPT_OUT, choices=partly, shown=names))
+    assert manager.visit(browser.request()).consent.granted == {"necessary"}
+    decide(manager, browser, answer(manager, ACCEPT, Model.OPT_OUT, shown=dict.fromkeys(names, False)))
+    assert manager.visit(browser.request()).consent.allows("clicks")
+
+
+class Blind(Failing):
+    """A ledger that cannot be read either."""
+
+    def _fail(self, *arguments):
+        raise LedgerUnavailable("the disk is gone")
+
+    append = has_notice = usable = is_of_history = _fail
+
+
+def test_a_ledger_that_cannot_be_read_denies_grants_and_takes_refusals(open_manager, ledger, clock):
+    """A grant that cannot be looked up is not granted; a refusal, of an old page too, takes effect."""
+    old, browser = open_manager(), Browser()
+    decide(old, browser, answer(old, ACCEPT))
+    stale = answer(old, REFUSE)
+    old.close()
+    with Ledger.open(ledger, keys=KEYS, clock=clock) as book:
+        manager = open_manager(WIDER, ledger=Failing(book))
+        manager.ledger = Blind(book)
+        assert manager.visit(browser.request()).consent.reason("ads") is Reason.UNREADABLE
+        decided = decide(manager, browser, stale)
+        assert decided.device_only
+        assert manager.visit(browser.request()).consent.reason("ads") is Reason.REFUSED
+
+
+def test_what_a_cookie_cannot_hold_does_not_leave_an_id_behind(open_manager, clock):
+    """Where grants had to be cut from the cookie to fit it, no id cookie goes with what is left."""
+    services = {f"service-{n:02}": service("analytics") for n in range(20)}
+    browser = Browser()
+    for n in range(14):
+        manager = open_manager(document(services, str(n)))
+        shown = dict.fromkeys(services, False)
+        choices = {"analytics": False, **shown, f"service-{n:02}": True}
+        decide(
+            manager,
+            browser,
+            answer(manager, Control.SAVE, choices=choices, shown=shown, asked=("analytics",)),
+        )
+        clock.advance(HOUR)
+        consent = manager.visit(browser.request()).consent
+        assert consent.allows(f"service-{n:02}")
+        assert len(browser.jar["__Host-consent"]) <= 400
+        manager.close()

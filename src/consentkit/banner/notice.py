@@ -135,7 +135,10 @@ def _canonical(frame: Frame) -> bytes:
     choices = element("main", second_layer(frame, signal=True), class_="ck-page")
     body = join(_box(frame, banner), control(frame, href="#ck-form"), choices)
     css = Markup(style().body.decode("ascii") + _KEPT)
-    return encode(document(frame, frame.headline(), body, element("style", css)))
+    # Says what it is by itself, so that two policies never share a notice, however alike they look.
+    what = f"{TEMPLATE} {frame.policy.digest} {frame.model} {frame.policy.layout}"
+    about = element("meta", name="consentkit-notice", content=what)
+    return encode(document(frame, frame.headline(), body, about, element("style", css)))
 
 
 def document(frame: Frame, title: str, body: Markup, *head: Markup) -> Markup:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import hmac
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Final
 
@@ -44,6 +44,7 @@ __all__ = [
     "decode",
     "encode",
     "encode_id",
+    "fit",
     "parse_cookie_headers",
     "parse_id",
     "read",
@@ -59,7 +60,7 @@ UNSIGNED_REFUSAL: Final = "0.refused"
 """What the script writes when it cannot reach the server."""
 
 MAX_VALUE: Final = 400
-"""Bytes that a value never exceeds: the oldest grants are forgotten first, then all refusals become one."""
+"""Bytes that a value never exceeds; see `fit`."""
 
 REFUSAL_LIFETIME: Final = 400 * 24 * 3600
 """Seconds that a refusal is kept: the longest that browsers allow (RFC 6265bis, section 5.5)."""
@@ -68,6 +69,7 @@ _DIGITS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 _VALUES: Final = {digit: value for value, digit in enumerate(_DIGITS)}
 _SLOTS: Final = _DIGITS[:62]
 _NONE: Final = "-"
+_TAG: Final = 43
 _GRANTED, _ACKNOWLEDGED, _SIGNAL, _SHOWN, _EXEMPT, _DAY = (1 << bit for bit in range(6))
 _BASES: Final = {0: Basis.EXPRESS, _ACKNOWLEDGED: Basis.ACKNOWLEDGED, _SIGNAL: Basis.SIGNAL}
 _FLAGS: Final = {basis: flag for flag, basis in _BASES.items()}
@@ -142,43 +144,43 @@ def parse_id(value: str) -> IdCookie | None:
     return cookie if encode_id(cookie) == value else None
 
 
-def encode(
-    decisions: Decisions, history: PolicyHistory, keys: CookieKeys, scope: str, id_value: str | None
-) -> str:
-    """Write and sign a consent cookie, at most MAX_VALUE bytes of `[A-Za-z0-9._~-]`.
+def fit(decisions: Decisions, history: PolicyHistory) -> Decisions:
+    """Give what of these decisions a cookie can hold: usually all.
 
-    `scope` is what the key is derived for: `host:example.com` or `domain:example.com`. Decisions that grant
-    something need an `id_value`; ValueError without one, or if there is nothing to write.
+    Where they are too many, the oldest grants go first. Refusals that are still too many become a refusal of
+    everything, exempt categories included.
     """
-    if decisions.grants and not id_value:
-        raise ValueError("a grant needs the id cookie that it is bound to")
-    bound = id_value if decisions.grants else None
-    for fitted in _shrinking(decisions):
-        if not fitted.grants:
-            bound = None
-        value = _sign(_sections(fitted, history), keys, scope, bound)
-        if len(value) <= MAX_VALUE:
-            return value
-    raise ValueError("nothing was decided, so there is nothing to write")
-
-
-def _shrinking(decisions: Decisions) -> Iterator[Decisions]:
-    """Give the decisions, then ever less of them: oldest grants go first, then all refusals become one."""
-    if not any(True for _ in decisions.stories()):
-        return
-    yield decisions
-    while decisions.grants:
+    room = MAX_VALUE - len("1.kkkk..") - _TAG
+    while len(".".join(_sections(decisions, history))) > room:
+        if not decisions.grants:
+            newest = max(story.time for story in decisions.stories())
+            refusal = Story(False, Basis.EXPRESS, end_of_day(newest), history.current.digest, day=True)
+            return evolve(NOTHING, blanket=refusal, blanket_exempt=True)
         oldest = min(story.time for story in decisions.stories() if story.granted)
         decisions = evolve(
             decisions,
             categories=_without(decisions.categories, oldest),
             services=_without(decisions.services, oldest),
         )
-        if any(True for _ in decisions.stories()):
-            yield decisions
-    newest = max(decisions.stories(), key=lambda story: story.time, default=None)
-    if newest is not None:
-        yield evolve(NOTHING, blanket=newest, blanket_exempt=decisions.blanket_exempt)
+    return decisions
+
+
+def encode(
+    decisions: Decisions, history: PolicyHistory, keys: CookieKeys, scope: str, id_value: str | None
+) -> str:
+    """Write and sign a consent cookie, at most MAX_VALUE bytes of `[A-Za-z0-9._~-]`.
+
+    `decisions` are what `fit` gives, and not unreadable. `scope` is what the key is derived for:
+    `host:example.com` or `domain:example.com`. Raises ValueError for a grant without an `id_value`, and for
+    decisions that are empty or do not fit.
+    """
+    if decisions.grants and not id_value:
+        raise ValueError("a grant needs the id cookie that it is bound to")
+    sections = _sections(decisions, history)
+    value = _sign(sections, keys, scope, id_value if decisions.grants else None)
+    if not sections or len(value) > MAX_VALUE:
+        raise ValueError("there is nothing to write" if not sections else "the decisions do not fit a cookie")
+    return value
 
 
 def _without(stories: Mapping[str, Story], granted_at: int) -> dict[str, Story]:
@@ -317,7 +319,9 @@ def read(
     found: dict[str, list[str]] = {}
     for raw_name, raw_value in pairs:
         if raw_name in _OURS:
-            found.setdefault(raw_name.decode(), []).append(raw_value.decode("latin-1"))
+            value = raw_value.decode("latin-1")
+            if raw_name != _PLAIN or name == _PLAIN.decode() or _like_ours(value):
+                found.setdefault(raw_name.decode(), []).append(value)
     if not found:
         return NO_COOKIES
 
@@ -336,9 +340,17 @@ def read(
         if other != name and other in found:
             merged = _with_refusals(merged, decisions(other), now)
     id_cookie = parse_id(one(f"{name}-id") or "")
-    unsigned = any(UNSIGNED_REFUSAL in values for values in found.values())
+    unsigned = any(UNSIGNED_REFUSAL in found.get(cookie, ()) for cookie in CONSENT_NAMES)
     strays = not found.keys() <= {name, f"{name}-id"}
     return CookieState(merged, id_cookie, frozenset(found), one(name), unsigned, strays)
+
+
+_PLAIN: Final = CONSENT_NAMES[2].encode()
+
+
+def _like_ours(value: str) -> bool:
+    """Whether a value can be a consent cookie's: other software calls its own cookies `consent` as well."""
+    return value == UNSIGNED_REFUSAL or _SHAPE.fullmatch(value) is not None
 
 
 _OURS: Final = frozenset(name.encode() for name in (*CONSENT_NAMES, *ID_NAMES))

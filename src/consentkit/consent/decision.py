@@ -6,7 +6,7 @@ refused, on which basis, when, under which policy. An answer writes new stories 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from types import MappingProxyType
@@ -30,6 +30,7 @@ __all__ = [
     "Story",
     "decide",
     "end_of_day",
+    "settle",
 ]
 
 DAY: Final = 86_400_000
@@ -182,25 +183,26 @@ def decide(
     now: int,
     *,
     grants: bool = True,
+    recorded_grant: bool = False,
 ) -> Outcome:
     """Apply an answer to what was decided before.
 
     The basis follows from the notice's model and from the control used, never from the region at posting.
     With `grants=False` only refusals take effect, as they always do, however old the page they come from.
-    Within one history the sequence decides, so a new story is always dated after the older ones.
+    `recorded_grant` says that the last record of this visitor grants something, although nothing does here:
+    then a refusal withdraws it, and is new even if it changes nothing. Within one history the sequence
+    decides, so a new story is always dated after the older ones.
     """
     told = _told(history, answer)
-    may_grant = grants and told is not None
-    policy = told or history.current
-    work = _Work(policy, before, answer, regime, now)
+    work = _Work(history, told or history.current, before, answer, regime=regime, now=now)
     work.run()
-    dropped = not may_grant and work.has_grants()
-    if not may_grant:
+    dropped = work.has_grants() and (not grants or told is None or work.decisions().unreadable)
+    if dropped:
         work.drop_grants()
-    after = _settle(work.decisions(), now)
-    if _alike(before, after):
+    after = settle(work.decisions(), now)
+    if _alike(before, after) and not (recorded_grant and work.new() and not after.grants):
         return Outcome(before, None, {}, {}, work.asked, dropped)
-    event = _event(before, after, work)
+    event = _event(before.grants or recorded_grant, after, work)
     return Outcome(after, event, *work.told(after), work.asked, dropped)
 
 
@@ -212,18 +214,33 @@ def _told(history: PolicyHistory, answer: Answer) -> Policy | None:
 class _Work:
     """One answer being applied: the new stories by category and service, and the blanket refusal."""
 
-    def __init__(self, policy: Policy, before: Decisions, answer: Answer, regime: Regime, now: int) -> None:
-        self.policy, self.before, self.answer, self.regime, self.now = policy, before, answer, regime, now
+    def __init__(
+        self,
+        history: PolicyHistory,
+        policy: Policy,
+        before: Decisions,
+        answer: Answer,
+        *,
+        regime: Regime,
+        now: int,
+    ) -> None:
+        self.history, self.policy, self.before, self.answer = history, policy, before, answer
+        self.regime, self.now = regime, now
         self.time = max([now, *(story.time + 1 for story in before.stories() if not story.day)])
         self.model = answer.notice.model if answer.notice else regime.model
-        every = policy.category_ids
-        asked = tuple(c for c in every if c in answer.asked) or every
-        # After something unreadable nothing is known any more, so every category needs an answer.
-        self.asked = every if before.unreadable else asked
+        self.asked = self._asked()
         self.categories: dict[str, Story] = {}
         self.services: dict[str, Story] = {}
         self.forget: set[str] = set()  # services whose own story gives way to their category's new one
         self.blanket = before.blanket
+
+    def _asked(self) -> tuple[str, ...]:
+        """The categories that the answer speaks of; one that names none, or only unknown ones, refuses all."""
+        every, answer = self.policy.category_ids, self.answer
+        asked = tuple(c for c in every if c in answer.asked)
+        # After something unreadable nothing is known any more, so every category needs an answer.
+        whole = self.before.unreadable or not answer.asked or answer.control is Control.REFUSE_ALL
+        return every if self.before.unreadable or (whole and not asked) else asked
 
     def run(self) -> None:
         """Write the new stories that the control used calls for."""
@@ -258,14 +275,24 @@ class _Work:
         old = _refusals(self.before) if self.before.unreadable else self.before
         categories = {**old.categories, **self.categories}
         services = {n: s for n, s in old.services.items() if n not in self.forget}
-        unanswered = self.blanket is None and not set(self.asked) <= categories.keys()
+        services |= {n: s for n, s in self._moved() if n not in services or services[n].time < s.time}
+        open_ones = {*self.asked, *self.history.current.category_ids} - categories.keys()
         return Decisions(
             categories=categories,
             services={**services, **self.services},
             blanket=self.blanket,
             blanket_exempt=self.before.blanket_exempt and self.blanket is not None,
-            unreadable=self.before.unreadable and unanswered,
+            unreadable=self.before.unreadable and self.blanket is None and bool(open_ones),
         )
+
+    def _moved(self) -> Iterator[tuple[str, Story]]:
+        """Give refusals of services that have left a category since, where the category's story is replaced."""
+        for category in self.categories:
+            old = self.before.categories.get(category)
+            told = self.history.find(old.policy) if old is not None and not old.granted else None
+            if old is not None and told is not None and category in told.category_ids:
+                here = {service.id for service in self.policy.services if service.category == category}
+                yield from ((s.id, old) for s in told.services_in(category) if s.id not in here)
 
     def told(self, after: Decisions) -> tuple[dict[str, Story], dict[str, Story]]:
         """Give what a record tells: the stories of the categories asked and of their differing services."""
@@ -294,10 +321,15 @@ class _Work:
     def _acknowledge(self, category: str) -> None:
         """Note an implied banner's acknowledgement: it overrides no refusal and replaces no express grant."""
         old = self.before.categories.get(category)
-        express = old is not None and old.basis is Basis.EXPRESS and not self.before.unreadable
-        stands = old is not None and (express or not old.granted)
+        stands = old is not None and (not old.granted or self._express(old, category))
         if not stands and self.before.blanket is None and self.model is not Model.OPT_IN:
             self.categories[category] = self._story(Basis.ACKNOWLEDGED, granted=True)
+
+    def _express(self, story: Story, category: str) -> bool:
+        """Whether a grant is an express one that still holds."""
+        lasts = story.time + self.regime.consent_lifetime // MILLISECOND > self.now
+        covered = lasts and self.history.covers(story.policy, category)
+        return story.basis is Basis.EXPRESS and covered and not self.before.unreadable
 
     def _save(self, category: str) -> None:
         on, was_on = self.answer.choices.get(category, False), self.answer.shown.get(category, False)
@@ -310,11 +342,11 @@ class _Work:
                 self._save_service(service.id, category_on=on, renewed=category in self.categories)
 
     def _off_is_an_answer(self, category: str) -> bool:
-        """Whether a toggle shown off and left off refuses: where nothing is allowed before a yes, it does."""
+        """Whether a toggle shown off and left off refuses: it does, unless a refusal of that name stands."""
         old = self.before.categories.get(category)
         lapse = self.now - self.regime.refusal_lifetime // MILLISECOND
         standing = old is not None and not old.granted and old.time > lapse
-        return self.before.unreadable or (self.model is Model.OPT_IN and not standing)
+        return self.before.unreadable or not standing
 
     def _save_service(self, service: str, *, category_on: bool, renewed: bool) -> None:
         """Read a service's toggle literally; on and left on, it follows its category or stays as it was."""
@@ -328,9 +360,10 @@ class _Work:
         askable = set(self.policy.category_ids) - self.regime.exempt.keys()
         old, new = self.before.categories, self.categories
         refused = {c for c in askable if not new.get(c, old.get(c, _OPEN)).granted}
-        if refused == askable and not self.has_grants() and new:
+        granted = {c for c, story in new.items() if story.granted}
+        if new and askable and refused == askable and not self.has_grants():
             self.blanket = self._story(granted=False)
-        elif askable <= {c for c, story in new.items() if story.granted}:
+        elif set(self.policy.category_ids) <= granted and self.policy == self.history.current:
             self.blanket = None
 
 
@@ -342,10 +375,10 @@ def _refusals(decisions: Decisions) -> Decisions:
     )
 
 
-def _settle(decisions: Decisions, now: int) -> Decisions:
+def settle(decisions: Decisions, now: int) -> Decisions:
     """Date refusals by their day alone when nothing is granted, and before a later grant otherwise."""
     if decisions.grants:
-        return _map(decisions, lambda s: evolve(s, time=min(s.time, now - 1)) if s.day else s)
+        return _map(decisions, lambda s: evolve(s, time=min(s.time, now - 1), day=False) if s.day else s)
     return _map(decisions, lambda s: s if s.day else evolve(s, time=end_of_day(s.time), day=True))
 
 
@@ -367,12 +400,12 @@ def _to_day(story: Story) -> Story:
     return story if story.granted else evolve(story, time=end_of_day(story.time), day=True)
 
 
-def _event(before: Decisions, after: Decisions, work: _Work) -> Event:
+def _event(granted_before: bool, after: Decisions, work: _Work) -> Event:
     granted = [story for story in work.new() if story.granted]
     if granted and all(story.basis is Basis.ACKNOWLEDGED for story in work.new()):
         return Event.ACKNOWLEDGED
     if not after.grants:
-        if before.grants:
+        if granted_before:
             return Event.WITHDRAWN
         return Event.REFUSED if work.model is Model.OPT_IN else Event.OBJECTED
-    return Event.CHANGED if before.grants else Event.GIVEN
+    return Event.CHANGED if granted_before else Event.GIVEN

@@ -103,7 +103,10 @@ def resolve(
     for category in policy.categories:
         reason, allows = resolver.category(category.id)
         reasons[category.id], allowed[category.id] = reason, allows
-    prompt = tuple(c.id for c in policy.categories if resolver.asks(c.id, reasons[c.id]))
+    asked = tuple(c.id for c in policy.categories if resolver.asks(c.id, reasons[c.id]))
+    # A notice that is shown anyway asks what is allowed by default as well, so that refusing all refuses it.
+    also = {name for name, reason in reasons.items() if asked and reason is Reason.DEFAULT}
+    prompt = tuple(c.id for c in policy.categories if c.id in asked or c.id in also)
     for service in policy.services:
         reason, allows = resolver.service(
             service.id, service.category, reasons[service.category], allows=allowed[service.category]
@@ -133,7 +136,7 @@ class _Resolver:
         story = self._story(category)
         if story is not None and not story.granted:
             return Reason.REFUSED, False
-        if self.signals.gpc and category in self.regime.gpc and not _despite_signal(story):
+        if self._signalled(category, story):
             return Reason.SIGNAL, False
         if category in self.regime.exempt:
             return Reason.EXEMPT, True
@@ -149,7 +152,7 @@ class _Resolver:
         own = self.decisions.services.get(service)
         refused = self._refused(service, category, own)
         above = self._story(category)
-        if own is not None and own.granted and refused < own.time:
+        if own is not None and own.granted and refused < own.time and not self._signalled(category, above):
             newer_refusal = above is not None and not above.granted and above.time > own.time
             if not newer_refusal and self._holds(own, service, self.regime.model_for(category)):
                 return Reason.GRANTED, True
@@ -169,6 +172,18 @@ class _Resolver:
         story = self._story(category)
         rest = max(self.regime.refusal_lifetime, self.regime.reprompt_interval)
         return story is not None and self._over(story, rest // MILLISECOND)
+
+    def _signalled(self, category: str, story: Story | None) -> bool:
+        """Whether the signal denies a category: unless it was granted, and still is, with the signal on show."""
+        if not (self.signals.gpc and category in self.regime.gpc):
+            return False
+        return not (
+            story is not None
+            and story.granted
+            and story.signal_shown
+            and story.basis is Basis.EXPRESS
+            and self._holds(story, category, self.regime.model_for(category))
+        )
 
     def _story(self, category: str) -> Story | None:
         """The newest decision about a category; a refusal of everything counts where it reaches."""
@@ -210,12 +225,18 @@ class _Resolver:
 
     def _holds(self, story: Story, name: str, model: Model) -> bool:
         """Whether a grant counts: on a basis that the model accepts, not expired, and still covered."""
-        lifetime = self.regime.consent_lifetime // MILLISECOND
         return (
             story.basis in _ACCEPTED[model]
             and self.history.covers(story.policy, name)
-            and not self._over(story, lifetime)
+            and not self._over(story, self._lifetime(story))
         )
+
+    def _lifetime(self, story: Story) -> int:
+        """How long a grant lasts: as this regime says, and no longer than any said when it was given."""
+        lifetime, told = self.regime.consent_lifetime, self.history.find(story.policy)
+        if told is not None and told is not self.history.current:
+            lifetime = min(lifetime, max(regime.consent_lifetime for regime in told.regimes))
+        return lifetime // MILLISECOND
 
     def _over(self, story: Story, lifetime: int) -> bool:
         end = story.time + lifetime
@@ -223,10 +244,6 @@ class _Resolver:
             return True
         self.valid_until = min(self.valid_until, end)
         return False
-
-
-def _despite_signal(story: Story | None) -> bool:
-    return story is not None and story.granted and story.basis is Basis.EXPRESS and story.signal_shown
 
 
 def _home(policy: Policy, service: str) -> str | None:

@@ -47,7 +47,7 @@ from consentkit.evidence.hashes import check_head
 from consentkit.evidence.keyring import KeyRing
 from consentkit.evidence.opening import Opening
 from consentkit.evidence.receipt import Receipt, make_receipt
-from consentkit.evidence.record import RecordDraft
+from consentkit.evidence.record import RecordDraft, disclosed, parse_record
 from consentkit.evidence.sequencer import QUEUE_LIMIT, Item, Sequencer, settle
 from consentkit.evidence.store import Batch, Head, Store, View, open_store
 from consentkit.keys import Keys
@@ -202,6 +202,14 @@ class Ledger:
         """Return what opens entry `index`; None when it records no decision, or does not exist."""
         with self._view() as view:
             return next(view.openings(index, index + 1), None)
+
+    def is_of_history(self, log_name: str, index: int, history: str) -> bool:
+        """Say whether this log's entry `index` records a decision of that history, by its pseudonym."""
+        opening = self.opening(index) if self.usable(log_name, index) else None
+        if opening is None:
+            return False
+        claims = parse_record(opening.record).claims
+        return disclosed(claims, opening.disclosures).get("history") == history
 
     def receipt(self, index: int) -> Receipt | None:
         """Return the receipt of the record at `index`, with proofs under the present head; None if it has none."""

@@ -10,7 +10,7 @@ import attrs
 from consentkit.consent.cookie import CONSENT_NAMES, REFUSAL_LIFETIME
 from consentkit.web.protocol import Options
 from consentkit.web.request import Request
-from consentkit.web.set_cookie import format_set_cookie
+from consentkit.web.set_cookie import format_set_cookie, is_cookie_domain
 
 __all__ = ["Jar"]
 
@@ -84,4 +84,5 @@ def _domains(host: str) -> list[str | None]:
     labels = host.split(".")
     if len(labels) == 1 or labels[-1].isdigit() or host.startswith("["):
         return [None]
-    return [None, *(".".join(labels[at:]) for at in range(len(labels) - 1))]
+    parents = [".".join(labels[at:]) for at in range(len(labels) - 1)]
+    return [None, *(parent for parent in parents if is_cookie_domain(parent))]

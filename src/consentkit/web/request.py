@@ -20,7 +20,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 """Header fields in the order of the wire, values raw. Names of a request are lower-case."""
 
 _AUTHORITY = re.compile(
-    r"(?P<host>\[[0-9a-f:.]{2,45}\]|[a-z0-9_](?:[a-z0-9._-]{0,252}[a-z0-9_])?\.?)(?::(?P<port>[0-9]{1,5}))?"
+    r"(?P<host>\[[0-9a-f:.]{2,45}\]|[a-z0-9_](?:[a-z0-9._-]{0,251}[a-z0-9])?\.?)(?::(?P<port>[0-9]{1,5}))?"
 )
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _WEB_SCHEMES = {"ws": "http", "wss": "https"}

@@ -11,7 +11,14 @@ from consentkit.consent.cookie import CONSENT_NAMES, ID_NAMES
 from consentkit.policy import NECESSARY, Policy
 from consentkit.web.request import Headers
 
-__all__ = ["Filtered", "cookie_name", "filter_set_cookies", "format_set_cookie", "is_deletion"]
+__all__ = [
+    "Filtered",
+    "cookie_name",
+    "filter_set_cookies",
+    "format_set_cookie",
+    "is_cookie_domain",
+    "is_deletion",
+]
 
 _MAX_PAIR = 4096  # browsers drop a cookie whose name and value are longer (rfc6265bis section 5.6)
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -160,7 +167,7 @@ def format_set_cookie(
         raise ValueError(f"SameSite is Strict, Lax or None, not {same_site!r}")
     if (same_site == "None" or partitioned) and not secure:
         raise ValueError("a cookie with SameSite=None or Partitioned must be Secure")
-    if domain is not None and not _DOMAIN.fullmatch(domain):
+    if domain is not None and not is_cookie_domain(domain):
         raise ValueError(f"{domain!r} is no domain of a cookie")
     if not _PATH.fullmatch(path):
         raise ValueError(f"{path!r} is no path of a cookie")
@@ -172,6 +179,11 @@ def format_set_cookie(
     flags = (("Secure", secure), ("HttpOnly", http_only), ("Partitioned", partitioned))
     parts += [flag for flag, wanted in flags if wanted]
     return "; ".join(parts).encode("ascii")
+
+
+def is_cookie_domain(domain: str) -> bool:
+    """Tell whether a cookie's `Domain` can name this host."""
+    return _DOMAIN.fullmatch(domain) is not None
 
 
 def _check_pair(name: str, value: str) -> None:
