@@ -220,3 +220,12 @@ def test_an_unknown_notice_can_only_refuse(notice: NoticeRef | None) -> None:
     found = answer(notice, policy=POLICY.digest)
     assert found.notice is not None
     assert (found.notice.digest, found.notice.policy, found.notice.model) == (DIGEST, "", Model.OPT_IN)
+
+
+def test_toggles_of_which_nothing_is_said_are_all_acts() -> None:
+    """A client that does not say how its toggles were shown means each of them: on allows, off refuses."""
+    answer = answer_to(
+        document({"control": "save", "asked": ["analytics", "marketing"], "on": ["analytics"]}), None, POLICY
+    )
+    assert answer.choices == {"analytics": True, "marketing": False}
+    assert answer.shown == {"analytics": False, "marketing": True}

@@ -31,7 +31,7 @@ class Submission:
     """What a notice's form posts.
 
     `control` is the button used; `asked` the categories and services that had a toggle; `shown` those whose
-    toggle was on when shown, and `on` those that were on when posted; `notice` and `policy` are the digests
+    toggle was on when shown (None: not said), and `on` those that were on when posted; `notice` and `policy` are the digests
     of what was shown, "" when not said. Names are checked for their form only: a page may be older than the
     policy.
     """
@@ -40,7 +40,7 @@ class Submission:
     notice: str = ""
     policy: str = ""
     asked: tuple[str, ...] = ()
-    shown: frozenset[str] = frozenset()
+    shown: frozenset[str] | None = None
     on: frozenset[str] = frozenset()
     signal: bool = False
     method: str = "banner"
@@ -104,7 +104,7 @@ def _submission(fields: Mapping[str, Any]) -> Submission:
         notice=_text(fields, "notice", _DIGEST),
         policy=_text(fields, "policy", _DIGEST),
         asked=_names(fields, "asked"),
-        shown=frozenset(_names(fields, "shown")),
+        shown=None if fields.get("shown") is None else frozenset(_names(fields, "shown")),
         on=frozenset(_names(fields, "on")),
         signal=_flag(fields, "signal"),
         method=_text(fields, "method", _METHOD) or "banner",
@@ -151,19 +151,20 @@ def _flag(fields: Mapping[str, Any], name: str) -> bool:
 def answer_to(submission: Submission, notice: NoticeRef | None, policy: Policy) -> Answer:
     """Turn a submission into an answer to `notice`, the one it names if that was published; `policy` is its.
 
-    Without one, or with a policy that is not that notice's, the answer names a notice of no policy: it can
-    refuse and not grant.
+    Where it is not said how the toggles were shown, each of them is an act. Without a notice, or with a policy
+    that is not that notice's, the answer names a notice of no policy: it can refuse and not grant.
     """
     if notice is None or submission.policy not in ("", notice.policy):
         notice = NoticeRef(submission.notice, "", "", Model.OPT_IN, "", "")
-    toggles = dict.fromkeys((*submission.asked, *submission.shown, *submission.on))
+    shown, on = submission.shown, submission.on
+    toggles = dict.fromkeys((*submission.asked, *(shown or ()), *on))
     for category in submission.asked:
         toggles |= dict.fromkeys(_singled_out(submission, category, policy))
     return Answer(
         control=submission.control,
         asked=submission.asked,
-        choices={name: name in submission.on for name in toggles},
-        shown={name: name in submission.shown for name in toggles},
+        choices={name: name in on for name in toggles},
+        shown={name: name not in on if shown is None else name in shown for name in toggles},
         signal_shown=submission.signal,
         notice=notice,
         method=submission.method,
