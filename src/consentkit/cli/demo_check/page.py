@@ -88,6 +88,7 @@ class _Reader(HTMLParser):
         self.page = Page()
         self.stack: list[tuple[str, str]] = []
         self.form: Form | None = None
+        self.button: Button | None = None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
@@ -107,11 +108,11 @@ class _Reader(HTMLParser):
         elif self.form is not None:
             self._control(self.form, tag, given)
 
-    @staticmethod
-    def _control(form: Form, tag: str, given: dict[str, str]) -> None:
+    def _control(self, form: Form, tag: str, given: dict[str, str]) -> None:
         if tag == "button" and given.get("type", "submit") == "submit":
             rest = {name: value for name, value in given.items() if name not in ("value", "name")}
-            form.buttons.append(Button(given.get("value", ""), rest))
+            self.button = Button(given.get("value", ""), rest)
+            form.buttons.append(self.button)
         elif tag == "input" and given.get("type") == "checkbox":
             form.toggles[given.get("value", "")] = "checked" in given
         elif tag == "input" and "name" in given:
@@ -123,6 +124,8 @@ class _Reader(HTMLParser):
                 break
         if tag == "form":
             self.form = None
+        elif tag == "button":
+            self.button = None
 
     def handle_data(self, data: str) -> None:
         text = " ".join(data.split())
@@ -130,5 +133,5 @@ class _Reader(HTMLParser):
             return
         for name in {"", *(name for _, name in self.stack)}:
             self.page.texts.setdefault(name, []).append(text)
-        if self.form is not None and self.form.buttons and self.stack[-1][0] == "button":
-            self.form.buttons[-1].label = text
+        if self.button is not None:
+            self.button.label += text

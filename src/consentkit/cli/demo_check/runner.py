@@ -99,8 +99,15 @@ def _say_wrong(title: str, wrong: Wrong) -> None:
 
 
 def _shown(value: object) -> str:
-    text = repr(sorted(value)) if isinstance(value, (set, frozenset)) else str(value)
+    text = value if isinstance(value, str) else repr(_sorted(value))
     return "\n              ".join(printable(line) for line in text.splitlines()[-30:])
+
+
+def _sorted(value: object) -> object:
+    """Return a value with its sets in order, so that two can be compared by eye."""
+    if isinstance(value, tuple):
+        return tuple(map(_sorted, value))
+    return sorted(value) if isinstance(value, (set, frozenset)) else value
 
 
 def _say(signs: tuple[str, str], colour: str, title: str) -> None:

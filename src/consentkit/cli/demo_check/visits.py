@@ -40,6 +40,8 @@ def implied_opt_out(world: World) -> None:
     visitor = world.kept["opt-out"] = world.visitor("AU")
     form = visitor.see().banner("refuse")
     gone = visitor.decide(form, "refuse", "objected", refused=CATEGORIES)
+    panel = visitor.get("/demo/panel").page.text()
+    expect("the panel shows the record", '"event": "objected"' in panel, True)
     _expect_gone(visitor, gone.expired, {"_pc_id", "adnet_uid"})
 
 

@@ -208,6 +208,9 @@ def _decided(shown: Shown) -> Markup:
     decision, record = shown.decision, shown.record
     if decision is None:
         return _part("The last decision", element("p", "None yet. Reading a page records nothing."))
+    if decision.unrecorded:
+        told = f"Not recorded ({decision.unrecorded}): refusals hold in this browser alone, and nothing was granted."
+        return _part("The last decision", element("p", told))
     if decision.recorded is None:
         return _part("The last decision", element("p", "Nothing new was decided, so nothing was recorded."))
     event, index = decision.recorded

@@ -17,9 +17,9 @@ __all__ = ["Answer", "Seen", "collect", "note", "seeing", "watched"]
 class Seen:
     """One exchange as it was seen: `tried` are the site's `Set-Cookie` values, `sent` those that left.
 
-    `blocked` gives service and reason by cookie name, and `recorded` event and index of a decision, as consentkit's
-    event hook told them. `notice` is the digest of the banner in the page, empty where there was none; `embed` says
-    whether the third party's script is in it.
+    `blocked` gives service and reason by cookie name, `recorded` event and index of a decision, or `unrecorded` what
+    kept it from being recorded, all as consentkit's event hook told them. `notice` is the digest of the banner in
+    the page, empty where there was none; `embed` says whether the third party's script is in it.
     """
 
     method: str
@@ -29,6 +29,7 @@ class Seen:
     sent: tuple[bytes, ...] = ()
     blocked: dict[str, tuple[str, str]] = field(factory=dict)
     recorded: tuple[str, int] | None = None
+    unrecorded: str = ""
     consent: Consent | None = None
     notice: str = ""
     embed: bool = False
@@ -51,7 +52,9 @@ def note(event: str, /, **data: object) -> None:
     if event == "cookie.blocked":
         seen.blocked[str(data["name"])] = str(data["service"]), str(data["reason"])
     elif event == "decision.recorded" and isinstance(data["index"], int):
-        seen.recorded = str(data["event"]), data["index"]
+        seen.recorded = str(data["decision"]), data["index"]
+    elif event == "decision.unrecorded":
+        seen.unrecorded = str(data["error"])
 
 
 @define
