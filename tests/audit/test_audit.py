@@ -1,7 +1,7 @@
 """An audit of a good pack says so, and says what it could not see."""
 
 import json
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -215,6 +215,38 @@ def test_any_executor_gives_the_same_report(kind: str, writer: PackWriter, pack:
     executor = ThreadPoolExecutor(1) if kind == "threads" else ProcessPoolExecutor(1, get_context("spawn"))
     with executor:
         assert audit(pack, writer.trust, executor=executor) == audit(pack, writer.trust)
+
+
+class Broken(Executor):
+    """Takes jobs, and fails them."""
+
+    def __init__(self) -> None:
+        self.futures: list[Future[object]] = []
+
+    def submit(self, fn: object, /, *args: object, **kwargs: object) -> Future[object]:  # type: ignore[override]
+        self.futures.append(Future())
+        if len(self.futures) == 1:
+            self.futures[0].set_exception(RuntimeError("no workers left"))
+        return self.futures[-1]
+
+
+def test_an_executor_that_fails_ends_the_audit(writer: PackWriter, good_pack: Path) -> None:
+    """That is no verdict about the pack; what still waited is called off."""
+    executor = Broken()
+    with pytest.raises(RuntimeError, match="no workers left"):
+        audit(good_pack, writer.trust, executor=executor)
+    assert [future.cancelled() for future in executor.futures] == [False, True]
+
+
+def test_few_bundles_wait_at_a_time(
+    writer: PackWriter, good_pack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker's result is taken in before much more is read: memory does not grow with the log."""
+    monkeypatch.setattr("consentkit.audit.auditor._AHEAD", 0)
+    executor = Broken()
+    with pytest.raises(RuntimeError, match="no workers left"):
+        audit(good_pack, writer.trust, executor=executor)
+    assert len(executor.futures) == 1
 
 
 def test_progress_is_told_and_reaches_the_end(writer: PackWriter, good_pack: Path) -> None:

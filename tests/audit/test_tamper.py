@@ -365,6 +365,17 @@ def test_a_partial_tile_of_an_earlier_export_is_accepted(writer: PackWriter, pac
     assert audit(pack, writer.trust).passed
 
 
+def test_a_partial_bundle_that_was_cut_is_no_earlier_one(writer: PackWriter, pack: Path) -> None:
+    """It has to hold as many whole entries as its name says."""
+    (pack / "log/tile/entries/000.p").mkdir()
+    for width, size in ((5, 100), (4, 2 + len(writer.entries[0]))):
+        data = (pack / "log/tile/entries/000").read_bytes()[:size]
+        (pack / f"log/tile/entries/000.p/{width}").write_bytes(data)
+    report = audit(pack, writer.trust)
+    assert {one.id for one in report} == {"file-unexpected"}
+    assert {one.file for one in report} == {f"log/tile/entries/000.p/{width}" for width in (5, 4)}
+
+
 def test_a_readme_is_covered_by_nothing_and_the_report_says_so(writer: PackWriter, pack: Path) -> None:
     """The one file that may be changed unnoticed is named."""
     (pack / "README.md").write_text("All is well, ask nobody.\n")

@@ -301,6 +301,17 @@ def test_a_trust_file_that_cannot_be_used_is_wrong_usage(content: str, desk: Des
     assert (result.exit_code, result.stdout) == (2, "")
 
 
+def test_a_trust_file_that_cannot_be_read_is_wrong_usage(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bad disk under the auditor's own file is no finding about the pack."""
+
+    def read_bytes(path: Path) -> bytes:
+        raise OSError(5, "Input/output error", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    result = run("audit", desk.pack, "--trust", desk.trust)
+    assert (result.exit_code, "Input/output error" in result.stderr) == (2, True)
+
+
 def test_a_trust_file_that_trusts_no_log_verifies_nothing(desk: Desk) -> None:
     """It may be written so, and then nothing is signed as it demands."""
     desk.trust.write_text("quorum none\n")

@@ -161,6 +161,12 @@ def test_a_reader_that_goes_away_is_no_error(shared_desk: Desk) -> None:
         assert (process.stderr.read(), process.wait(60)) == ("", 141)
 
 
+def test_a_shell_can_complete_the_commands() -> None:
+    """Commands are listed for completion as well."""
+    words = {"_CONSENTKIT_COMPLETE": "bash_complete", "COMP_WORDS": "consentkit policy ", "COMP_CWORD": "2"}
+    assert script(env={**os.environ, **words}).stdout.split() == ["plain,check", "plain,diff"]
+
+
 def test_an_interrupted_run_is_no_verdict(shared_desk: Desk) -> None:
     """Ctrl-C during an audit must not look like tampering found."""
     code = (

@@ -10,7 +10,7 @@ tree hashes to the checkpoint's root, the tree's entries commit to the records a
 notices that those use. `FINDINGS` lists everything that can be found.
 """
 
-from consentkit.audit.audit import Progress, audit
+from consentkit.audit.auditor import Progress, audit
 from consentkit.audit.findings import CHECKS, FINDINGS
 from consentkit.audit.report import AuditReport, Check, Finding, LogSummary, Outcome, Severity
 

@@ -34,6 +34,8 @@ from consentkit.tlog import NO_QUORUM, TILE_WIDTH, Checkpoint, TrustPolicy, deco
 
 __all__ = ["Progress", "audit"]
 
+_AHEAD = 4
+"""How many bundles a processor may have waiting; each takes at most what LIMITS allows for its openings."""
 _RECORD_LINE_BYTES = len(entry_line(bytes(32))) + 1
 
 Progress = Callable[[str, int, int], None]
@@ -176,7 +178,7 @@ class _Second:
 
     def results(self, executor: Executor) -> Iterator[tuple[int, Result]]:
         """Yield, in order, how many entries are done and what came of the latest ones."""
-        ahead = 4 * (os.cpu_count() or 1)
+        ahead = _AHEAD * (os.cpu_count() or 1)
         waiting: deque[tuple[int, Future[Result]]] = deque()
         try:
             for number in range(bundle_count(self.tree.reached)):
