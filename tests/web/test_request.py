@@ -128,3 +128,10 @@ def test_a_request_cannot_be_changed() -> None:
     """It is a value."""
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         request().method = "POST"  # type: ignore[misc]
+
+
+def test_what_is_worked_out_late_is_documented() -> None:
+    """Tools that read the class find the sentence, and a second reading gives the same object."""
+    assert "raw, in order" in (Request.cookies.__doc__ or "")
+    asked = request(headers=[("cookie", "a=1")])
+    assert asked.cookies is asked.cookies

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from consentkit.web.exchange import KEY, Exchange, Started, consent_from, exchange_from
 from consentkit.web.front import Fronts
+from consentkit.web.inject import Injector
 from consentkit.web.protocol import Manager
 from consentkit.web.request import Headers, Request
 from consentkit.web.unclaimed import Unclaimed
@@ -125,34 +126,30 @@ def _native(headers: Headers) -> Native:
 class _Relay:
     """The `start_response` that an application gets, and what its body goes through if it must be changed."""
 
-    __slots__ = ("_exchange", "_held", "_pending", "_start_response", "_started", "_write", "passes")
+    __slots__ = ("_exchange", "_held", "_injector", "_start_response", "_waiting", "_write", "passes")
 
     def __init__(self, exchange: Exchange, start_response: StartResponse) -> None:
         self._exchange, self._start_response = exchange, start_response
-        self._started: Started | None = None  # while the body goes through an injector
-        self._pending: tuple[str, Any] | None = None  # while status and headers wait for it
+        self._injector: Injector | None = None  # while the body goes through it
+        self._waiting: tuple[str, Started, Any] | None = None  # a start that waits for the injector
         self._held: list[bytes] = []
         self._write: Write | None = None
-        self.passes = False
-        """Whether the response has begun and its body needs no change."""
+        # Whether the response has begun and its body needs no change.
+        self.passes: bool = False
 
     def __call__(self, status: str, headers: Native, exc_info: Any = None, /) -> Write:
-        if self._pending is not None and exc_info is None:
+        if self._waiting is not None and exc_info is None:
             self.give_up()  # a second start is the application's mistake, for the server to say
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         started = self._exchange.start(int(status[:3]), raw)
-        self._started, self._pending, self._held = None, None, []
-        if started.injector is None:
-            self.passes = True
-            sent = started.headers()
-            return self._send(status, headers if sent is raw else _native(sent), exc_info)
-        self.passes = False
-        self._started = started
+        self._injector, self._waiting, self._held = started.injector, None, []
+        self.passes = started.injector is None
         if started.holds:
-            self._pending = status, exc_info
-        else:
-            self._send(status, _native(started.headers()), exc_info)
-        return self.write
+            self._waiting = status, started, exc_info
+            return self.write
+        sent = started.headers()
+        write = self._send(status, headers if sent is raw else _native(sent), exc_info)
+        return write if self.passes else self.write
 
     def _send(self, status: str, headers: Native, exc_info: Any) -> Write:
         if exc_info is None:
@@ -161,25 +158,20 @@ class _Relay:
             self._write = self._start_response(status, headers, exc_info)
         return self._write
 
-    def _release(self) -> None:
-        if self._pending is not None and self._started is not None:
-            (status, exc_info), self._pending = self._pending, None
-            self._send(status, _native(self._started.headers()), exc_info)
-
     def feed(self, chunk: bytes, *, last: bool = False) -> bytes | None:
-        """Take a piece of the body and give what may be sent by now; None while the headers wait."""
-        started = self._started
-        if started is None or started.injector is None:
+        """Take a piece of the body and give what may be sent by now; None while the start waits."""
+        injector = self._injector
+        if injector is None:
             return chunk
-        data = started.injector.feed(chunk, last=last)
-        if self._pending is not None:
-            self._held.append(data)
-            if not started.injector.settled:
-                return None
-            self._release()
-            data = b"".join(self._held)
-        if started.injector.settled:
-            self._started = None
+        self._held.append(injector.feed(chunk, last=last))
+        if injector.settled:
+            self._injector = None
+        elif self._waiting is not None:
+            return None
+        if self._waiting is not None:
+            (status, started, exc_info), self._waiting = self._waiting, None
+            self._send(status, _native(started.headers()), exc_info)
+        data, self._held = b"".join(self._held), []
         return data
 
     def write(self, data: bytes) -> None:
