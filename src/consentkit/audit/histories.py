@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode
 from datetime import datetime, timedelta
 
 from attrs import define, field
@@ -52,10 +51,9 @@ class Histories:
             return "history-repeated", f"comes after number {known} of the same history"
         if link.previous is None:
             return None
-        previous = urlsafe_b64decode(link.previous + "=")
-        tail = self.tails.pop(previous, None)
+        tail = self.tails.pop(link.previous, None)
         if tail is None:
-            return self._untold(link, previous, known)
+            return self._untold(link, link.previous, known)
         sequence, history = tail
         if sequence + 1 != link.sequence:
             return "history-broken", f"follows number {sequence}"

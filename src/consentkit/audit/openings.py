@@ -33,7 +33,7 @@ class Link:
     commitment: bytes
     time: datetime
     sequence: int
-    previous: str | None
+    previous: bytes | None
     history: str | None
 
 

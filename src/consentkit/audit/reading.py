@@ -29,7 +29,7 @@ __all__ = ["Claims", "Opened", "read_generally", "read_line", "read_shortly"]
 
 @frozen
 class Claims:
-    """What an audit asks of a record; `notice` and `policy` are digests in hex, `previous` is base64url."""
+    """What an audit asks of a record; `notice` and `policy` are digests in hex, `previous` is a commitment."""
 
     key_id: str
     signed: bytes
@@ -37,7 +37,7 @@ class Claims:
     log: str
     time: datetime
     sequence: int
-    previous: str | None
+    previous: bytes | None
     policy: str
     version: str
     notice: str | None
@@ -79,15 +79,15 @@ def read_generally(line: bytes) -> Opened:
     except InvalidRecord as error:
         undisclosed = error.message
     signed, _, signature = opening.record.rpartition(".")
-    notice = record.claims["notice"]
+    notice, previous = record.claims["notice"], record.claims["previous"]
     claims = Claims(
         key_id=record.key_id,
         signed=signed.encode(),
-        signature=_decode(signature.encode()) or b"",
+        signature=_decode(signature.encode()),
         log=record.claims["log"],
         time=datetime.fromisoformat(record.claims["time"]),
         sequence=record.claims["sequence"],
-        previous=record.claims["previous"],
+        previous=previous and _decode(previous.encode()),
         policy=record.claims["policy"]["digest"],
         version=record.claims["policy"]["version"],
         notice=notice and notice["digest"],
@@ -136,31 +136,36 @@ _MEMBERS = re.compile(rf'"({_NAME})":\{{'.encode())
 _MAX_MEMBERS = 256
 
 _STANDARD = bytes.maketrans(b"-_", b"+/")
-_LAST = {0: frozenset(range(256)), 2: frozenset(b"AQgw"), 3: frozenset(b"AEIMQUYcgkosw048")}
+_LAST = {2: frozenset(b"AQgw"), 3: frozenset(b"AEIMQUYcgkosw048")}
+_PADDING = (b"", b"", b"==", b"=")
 
 
-def _decode(text: bytes) -> bytes | None:
-    """Decode unpadded base64url, of which the alphabet is known to be right, if it is the canonical spelling."""
-    tail = _LAST.get(len(text) % 4)
-    if tail is None or not text or text[-1] not in tail:
-        return None
-    return a2b_base64(text.translate(_STANDARD) + b"=" * (-len(text) % 4))
+def _decode(text: bytes) -> bytes:
+    """Decode unpadded base64url, of which the alphabet is known to be right; b"" if it is not canonical."""
+    rest = len(text) % 4
+    if rest == 1 or not text or (rest and text[-1] not in _LAST[rest]):
+        return b""
+    return a2b_base64(text.translate(_STANDARD) + _PADDING[rest])
 
 
 @lru_cache(maxsize=64)
 def _key_id(header: bytes) -> str | None:
-    match = _HEADER.fullmatch(_decode(header) or b"")
+    match = _HEADER.fullmatch(_decode(header))
     return match[1].decode() if match else None
 
 
-def _distinct(names: list[bytes]) -> bool:
-    return len(names) <= _MAX_MEMBERS and len(set(names)) == len(names)
+def _repeats(text: bytes, pattern: re.Pattern[bytes]) -> bool:
+    """Say whether a name stands in `text` twice, or there are more than may be."""
+    if b"," not in text:
+        return False
+    names = pattern.findall(text)
+    return len(names) > _MAX_MEMBERS or len(set(names)) < len(names)
 
 
 def _history(disclosure: bytes, digest: bytes) -> str | None:
     if encode64(sha256(disclosure).digest()).encode() != digest:
         return None
-    match = _DISCLOSURE.fullmatch(_decode(disclosure) or b"")
+    match = _DISCLOSURE.fullmatch(_decode(disclosure))
     return match[1].decode() if match else None
 
 
@@ -169,14 +174,15 @@ def read_shortly(line: bytes) -> Opened | None:
     if (outer := _LINE.fullmatch(line)) is None:
         return None
     blind, disclosure, index, record, header, payload, signature = outer.groups()
-    inner = _PAYLOAD.fullmatch(_decode(payload) or b"")
+    inner = _PAYLOAD.fullmatch(_decode(payload))
     if inner is None or (key_id := _key_id(header)) is None or len(record) > MAX_RECORD_BYTES:
         return None
     digest, asked, choices, expires, log, notice, policy, version, previous, sequence, services, time = (
         inner.groups()
     )
-    names = (_NAMES.findall(asked), _MEMBERS.findall(choices), _MEMBERS.findall(services))
-    if (previous is None) != (sequence == b"0") or not all(map(_distinct, names)):
+    if (previous is None) != (sequence == b"0"):
+        return None
+    if _repeats(asked, _NAMES) or _repeats(choices, _MEMBERS) or _repeats(services, _MEMBERS):
         return None
     history = None if disclosure is None else _history(disclosure, digest)
     if history is None and disclosure is not None:
@@ -189,13 +195,13 @@ def read_shortly(line: bytes) -> Opened | None:
     claims = Claims(
         key_id=key_id,
         signed=record[: -len(signature) - 1],
-        signature=_decode(signature) or b"",
+        signature=_decode(signature),
         log=log.decode(),
         time=moment,
         sequence=int(sequence),
-        previous=None if previous is None else previous.decode(),
+        previous=previous and _decode(previous),
         policy=policy.decode(),
         version=version.decode(),
         notice=None if notice is None else notice.decode(),
     )
-    return Opened(int(index), commitment(record, _decode(blind) or b""), claims, "", history)
+    return Opened(int(index), commitment(record, _decode(blind)), claims, "", history)
