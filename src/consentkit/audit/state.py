@@ -96,14 +96,12 @@ class LogState:
         if bundle.wrong:
             self.wrong[bundle.number] = bundle.wrong
         first = bundle.number * TILE_WIDTH
-        records = 0
-        for place, line in enumerate(bundle.entries):
-            if line.startswith(RECORD_PREFIX):
-                records += 1
-            elif place not in bundle.wrong:
-                path = bundle_path(bundle.number, len(bundle.entries))
-                self._take_line(_Place(path, first + place), line)
-        self.kinds["record"] += records
+        others = [place for place, line in enumerate(bundle.entries) if not line.startswith(RECORD_PREFIX)]
+        self.kinds["record"] += len(bundle.entries) - len(others)
+        path = bundle_path(bundle.number, len(bundle.entries))
+        for place in others:
+            if place not in bundle.wrong:
+                self._take_line(_Place(path, first + place), bundle.entries[place])
 
     def _take_line(self, place: _Place, line: bytes) -> None:
         try:

@@ -13,7 +13,16 @@ from attrs import define, field, frozen
 
 from consentkit.audit.pack import Pack, bundle_path
 from consentkit.errors import InvalidTile
-from consentkit.tlog import EMPTY_ROOT, HASH_SIZE, TILE_WIDTH, decode_bundle, leaf_hash, tile_path, tree_root
+from consentkit.tlog import (
+    EMPTY_ROOT,
+    HASH_SIZE,
+    TILE_WIDTH,
+    decode_bundle,
+    leaf_hash,
+    leaf_hashes,
+    tile_path,
+    tree_root,
+)
 
 __all__ = ["Bundle", "Tree", "bundle_count", "bundle_width", "walk_tree"]
 
@@ -92,7 +101,7 @@ class _Walk:
         """Take in one bundle and every tile that it completes; a partial one waits for `finish`."""
         width = bundle_width(self.tree.size, number)
         bundle = self._read_bundle(number, width)
-        computed: Hashes = [leaf_hash(one) for one in bundle.entries] if bundle else [None] * width
+        computed: Hashes = leaf_hashes(bundle.entries) if bundle else [None] * width
         self.tree.reached = number * TILE_WIDTH + width
         if bundle is None:
             self.tree.lost.add(number)
@@ -121,7 +130,7 @@ class _Walk:
         self.tree.root = _edge_root(chosen)
 
     def _visit(self, bundle: Bundle, computed: Hashes, settled: Hashes) -> None:
-        wrong = frozenset(_differences(computed, settled))
+        wrong = frozenset(() if settled is computed else _differences(computed, settled))
         self.visit(Bundle(bundle.number, bundle.data, bundle.entries, wrong) if wrong else bundle)
 
     def _note_roots(self, leaves: Hashes) -> None:
@@ -146,11 +155,11 @@ class _Walk:
 
     def _settle(self, level: int, index: int, below: Hashes) -> Hashes:
         """Return the hashes of a full tile, and blame whichever of tile and lower files contradicts them."""
-        stated = self._stated(level, index, TILE_WIDTH)
-        if stated is None:
+        data = self._stated(level, index, TILE_WIDTH)
+        if data is None or _joined(below) == data:
             return below
-        known = _fill(below, stated)
-        if known == stated:
+        stated = _split(data)
+        if (known := _fill(below, stated)) == stated:
             return known
         above = self._peek(level + 1, index // TILE_WIDTH)
         right = above is not None and above[index % TILE_WIDTH] == tree_root(stated)
@@ -160,9 +169,10 @@ class _Walk:
     def _candidates(self, level: int) -> list[Hashes]:
         """Return what the partial tile of a level may hold: as computed and, where it differs, as stated."""
         below = self.levels[level]
-        stated = self._stated(level, self.counts[level], len(below)) if below else None
-        if stated is None:
+        data = self._stated(level, self.counts[level], len(below)) if below else None
+        if data is None:
             return [below]
+        stated = _split(data)
         known = _fill(below, stated)
         return [known] if known == stated else [known, stated]
 
@@ -207,11 +217,12 @@ class _Walk:
             place, start = place + 1, end
         return place
 
-    def _stated(self, level: int, index: int, width: int) -> list[bytes] | None:
+    def _stated(self, level: int, index: int, width: int) -> bytes | None:
+        """Return the content of a tile, or None, and then a finding says why."""
         path, first = f"log/{tile_path(level, index, width)}", index * TILE_WIDTH ** (level + 1)
         data = self.pack.fetch("tile", path, missing="tile-missing", index=first)
         if data is None or len(data) == width * HASH_SIZE:
-            return None if data is None else _split(data)
+            return data
         message = f"{path} has {len(data)} bytes instead of {width * HASH_SIZE}"
         self.pack.findings.add("tile-mismatch", message, path, first)
         return None
@@ -225,6 +236,12 @@ class _Walk:
 
 def _split(data: bytes) -> list[bytes]:
     return [data[start : start + HASH_SIZE] for start in range(0, len(data), HASH_SIZE)]
+
+
+def _joined(hashes: Hashes) -> bytes | None:
+    """Return the hashes in one piece, as a tile has them; None when some are unknown."""
+    known = [one for one in hashes if one is not None]
+    return b"".join(known) if len(known) == len(hashes) else None
 
 
 def _fill(below: Hashes, stated: Sequence[bytes]) -> Hashes:
