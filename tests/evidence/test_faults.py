@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +230,21 @@ def test_a_ledger_that_was_changed_is_not_opened(
         open_ledger()
     assert caught.value.message
     assert not isinstance(caught.value.__cause__, AssertionError)
+
+
+def test_a_head_under_an_older_signature_is_not_opened(
+    open_ledger: OpenLedger, tmp_path: Path, clock: Clock
+) -> None:
+    """Genuine, of this log, but not over this tree."""
+    ledger = open_ledger()
+    clock.advance(timedelta(days=1))
+    ledger.append(draft())
+    ledger.close()
+    tamper(
+        tmp_path / "consent.db", "UPDATE head SET checkpoint = (SELECT note FROM checkpoint WHERE size = 2)"
+    )
+    with pytest.raises(LedgerCorrupt, match="not the one that was signed"):
+        open_ledger()
 
 
 def test_an_old_state_of_the_file_is_opened_as_what_it_is(

@@ -22,6 +22,8 @@ from consentkit.errors import (
     LedgerError,
     LedgerUnavailable,
 )
+from consentkit.evidence import ledger as ledger_module
+from consentkit.evidence import sqlite
 from consentkit.evidence.batch import MAX_SKEW, RecordWork
 from consentkit.evidence.entry import (
     KeyEntry,
@@ -545,6 +547,53 @@ def test_a_forked_child_goes_on_by_itself(ledger: Ledger) -> None:
     after = ledger.append(draft()).index
     assert [before, *indexes, after] == list(range(2, 9))
     assert check(ledger) == 9
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork")
+def test_no_connection_is_open_at_the_moment_of_a_fork(ledger: Ledger) -> None:
+    """A child that only closed its parent's connection could already damage the file."""
+    ledger.append(draft())
+    assert in_child(lambda: b"%d" % len(sqlite._abandoned)) == b"0"
+    assert ledger.append(draft()).index == 3
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork")
+def test_a_fork_does_not_wait_for_ever(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While somebody is held up in the store, the child leaves the parent's connection alone and has its own."""
+    monkeypatch.setattr(ledger_module, "_FORK_WAIT_SECONDS", 0.05)
+    ledger.append(draft())
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with ledger._gate:
+            held.set()
+            done.wait(30)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    answer = in_child(lambda: b"%d %d" % (len(sqlite._abandoned), ledger.append(draft()).index))
+    done.set()
+    thread.join()
+    assert answer == b"1 3"
+    assert ledger.append(draft()).index == 4
+    assert check(ledger) == 5
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork")
+def test_a_store_that_fails_at_a_fork_does_not_stop_it(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The failure is logged, and the ledger is not locked afterwards."""
+
+    def release() -> None:
+        raise LedgerUnavailable("no disk")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger._store, "release", release)
+        assert in_child(lambda: b"alive") == b"alive"
+    assert "put aside for a fork" in caplog.text
+    assert ledger.append(draft()).index == 2
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from consentkit._data import schema_text
-from consentkit.errors import InvalidReceipt
+from consentkit.errors import InvalidReceipt, LedgerCorrupt
 from consentkit.evidence.entry import KeyEntry, entry_line, format_entry
 from consentkit.evidence.ledger import Ledger
 from consentkit.evidence.opening import Opening
@@ -33,6 +34,7 @@ from consentkit.tlog import (
 )
 from tests.evidence.conftest import OpenLedger
 from tests.evidence.samples import KEYS, LOG, TRUST, build, draft, history, signer
+from tests.evidence.test_faults import tamper
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +107,36 @@ def test_a_demanded_witness_must_have_cosigned(receipts: list[Receipt]) -> None:
     verified = verify_receipt(cosigned(receipts[0]).encode(), trust)
     assert verified.cosigned == ("W",)
     assert not any("witness" in open_point for open_point in verified.not_checked)
+
+
+def test_both_proofs_are_under_the_same_checkpoint(ledger: Ledger) -> None:
+    """Two heads of a log, each genuine, need not belong to one past."""
+    ledger.append(draft())
+    early = ledger.receipt(2)
+    ledger.append(draft())
+    late = ledger.receipt(2)
+    assert early
+    assert late
+    mixed = attrs.evolve(late, key_proof=early.key_proof)
+    with pytest.raises(InvalidReceipt, match="same checkpoint"):
+        verify_receipt(mixed.encode(), TRUST)
+
+
+def test_a_record_that_its_key_did_not_sign_is_refused(open_ledger: OpenLedger) -> None:
+    """Even if the log commits to it: the log key alone cannot make a visitor's record."""
+    own, other = build(draft()), build(draft(), signer=signer("other"))
+    lying = ".".join((own.jwt.split(".")[0], *other.jwt.split(".")[1:]))
+    receipt = forge(open_ledger, Opening(2, lying, other.disclosures, b"b" * 64))
+    with pytest.raises(InvalidReceipt, match="signature is wrong"):
+        verify_receipt(receipt.encode(), TRUST)
+
+
+def test_a_store_that_forgot_its_keys_makes_no_receipt(ledger: Ledger, tmp_path: Path) -> None:
+    """Rather an error than a receipt that does not verify."""
+    ledger.append(draft())
+    tamper(tmp_path / "consent.db", "DELETE FROM key_entry")
+    with pytest.raises(LedgerCorrupt, match="never introduced"):
+        ledger.receipt(2)
 
 
 def other_key_entry(receipt: Receipt) -> Receipt:
