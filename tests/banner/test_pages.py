@@ -118,6 +118,9 @@ def test_the_declaration_lists_everything() -> None:
         "tally.* local storage, 1 day",
         "Nothing",
     } <= rows
+    assert {node.text for node in page.all("dt")} == {
+        "Provider", "Purposes", "Recipients", "Stored on your device", "Legal basis", "Servers contacted",
+    }  # fmt: skip
     assert [node.text for node in page.all("h2")] == [
         "Necessary", "Preferences", "Audience measurement", "Advertising", "Games",
     ]  # fmt: skip

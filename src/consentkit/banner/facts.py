@@ -8,7 +8,7 @@ from consentkit.banner.catalogue import Catalogue
 from consentkit.banner.markup import Markup, element, join, link
 from consentkit.policy import CookieDeclaration, Policy, Service, StorageDeclaration, Text, localized
 
-__all__ = ["service_facts"]
+__all__ = ["service_facts", "stored_item"]
 
 
 def service_facts(catalogue: Catalogue, policy: Policy, service: Service, *, full: bool = False) -> Markup:

@@ -32,7 +32,8 @@ _SECOND = (
     (Control.REFUSE_ALL, "refuse_all"),
     (Control.ACCEPT_ALL, "accept_all"),
 )
-_OVERRIDABLE = {"control": "control", "read_more": "read_more"}
+# What a policy may say in its own words, besides title and introduction: no label of a control that decides.
+_OVERRIDABLE = frozenset({"control", "read_more"})
 
 
 @attrs.frozen(eq=False)
@@ -55,18 +56,19 @@ class Frame:
 
     def text(self, key: str, **values: str) -> str:
         """Return one of the banner's texts, or what the policy puts in its place."""
-        own = self.policy.texts.get(self.language, {}).get(_OVERRIDABLE.get(key, ""))
+        own = self._own(key) if key in _OVERRIDABLE else None
         return own or self.catalogue.text(key, **values)
 
     def headline(self) -> str:
         """Return the notice's title."""
-        own = self.policy.texts.get(self.language, {})
-        return own.get("title") or self.catalogue.text(f"title.{self.model}")
+        return self._own("title") or self.catalogue.text(f"title.{self.model}")
 
     def introduction(self) -> str:
         """Return what the notice says before it lists the purposes."""
-        own = self.policy.texts.get(self.language, {})
-        return own.get(self.model) or self.catalogue.text(f"intro.{self.model}")
+        return self._own(self.model) or self.catalogue.text(f"intro.{self.model}")
+
+    def _own(self, name: str) -> str | None:
+        return self.policy.texts.get(self.language, {}).get(name)
 
     def title(self, category: Category) -> str:
         """Return a category's name."""
@@ -208,7 +210,7 @@ def _button(frame: Frame, text: str, value: Control | None) -> Markup:
 
 
 def _purpose(frame: Frame, category: Category) -> Markup:
-    return element("li", element("b", frame.title(category)), ": ", frame.description(category))
+    return element("li", element("b", frame.title(category)), " \u2013 ", frame.description(category))
 
 
 def _signal_line(frame: Frame, *, shown: bool) -> Markup | None:
