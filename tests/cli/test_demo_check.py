@@ -18,7 +18,7 @@ from consentkit.cli.demo_check.page import parse_page
 from consentkit.cli.demo_check.processes import Server, free_port
 from consentkit.cli.demo_site.folder import DemoFolder
 from consentkit.evidence.export import export
-from consentkit.keys import Keys
+from consentkit.keys import Ed25519Signer, Keys
 from consentkit.tlog import TrustPolicy
 
 SEED = 20261102
@@ -186,7 +186,7 @@ def test_a_pack_rebuilt_unchanged_still_verifies(pack: Path, tmp_path: Path, che
 def test_a_rewritten_record_is_found_by_its_signature_alone(pack: Path, tmp_path: Path, checked) -> None:
     """The tree fits, so nothing else can tell."""
     copy = copied(pack, tmp_path / "copy", checked)
-    index = copy.resign_record(0)
+    index = copy.rewrite_record(0, lambda _: None, Ed25519Signer.generate(), claim=copy.keys.record.key_id)
     assert {(finding.id, finding.index) for finding in judged(copy.folder, checked)} >= {
         ("record-signature", index)
     }

@@ -382,3 +382,14 @@ def test_the_panel_says_when_a_decision_could_not_be_recorded(
     text = browser.page().text("hood-live")
     assert "Not recorded (LedgerUnavailable)" in text
     assert "no: the visitor refused" in text
+
+
+def test_what_was_removed_stays_removed_where_the_browsers_copy_is_deleted(browser: Browser) -> None:
+    """A deletion of the same name in the same answer is not the cookie that the site tried to set."""
+    browser.switch(region="US-CA")
+    browser.page()
+    assert "adnet_uid" in browser.cookies
+    browser.switch(gpc="on")
+    text = browser.page().text("hood-live")
+    assert "adnet_uid marketing, adnet removed: the browser sends Sec-GPC: 1" in text
+    assert "Expired in the browser: adnet_uid" in text

@@ -26,6 +26,8 @@ from consentkit.tlog import TrustPolicy
 __all__ = ["EVIDENCE", "random_flip"]
 
 _FLIPS = 2
+_OPENINGS = "openings/000.jsonl"
+_NEVER = "0" * 64
 
 
 def _pack(world: World) -> Path:
@@ -149,9 +151,31 @@ def _reused(pack: Pack) -> str:
     return "log/checkpoint"
 
 
+def _turned(claims: dict[str, Any]) -> None:
+    for choice in claims["choices"].values():
+        choice["granted"] = not choice["granted"]
+
+
 def _resigned(pack: Pack) -> str:
-    pack.resign_record(0)
-    return "openings/000.jsonl"
+    pack.rewrite_record(
+        _last_of_its_history(pack), _turned, Ed25519Signer.generate(), claim=pack.keys.record.key_id
+    )
+    return _OPENINGS
+
+
+def _unknown_key(pack: Pack) -> str:
+    pack.rewrite_record(_last_of_its_history(pack), _turned, Ed25519Signer.generate())
+    return _OPENINGS
+
+
+def _saying(**claims: Any) -> Callable[[Pack], str]:
+    """Let the first record say something else, signed with the true key."""
+
+    def make(pack: Pack) -> str:
+        pack.rewrite_record(_last_of_its_history(pack), lambda told: told.update(claims), pack.keys.record)
+        return _OPENINGS
+
+    return make
 
 
 def _other_blind(pack: Pack) -> str:
@@ -159,25 +183,29 @@ def _other_blind(pack: Pack) -> str:
     blind = openings[1]["blind"]
     openings[1]["blind"] = ("A" if blind[0] != "A" else "B") + blind[1:]
     pack.write_openings(openings)
-    return "openings/000.jsonl"
+    return _OPENINGS
 
 
 def _unopened(pack: Pack) -> str:
     pack.write_openings(pack.openings()[1:])
-    return "openings/000.jsonl"
+    return _OPENINGS
 
 
 def _history_cut(pack: Pack) -> str:
-    """Drop a record that a later one of the same visitor follows."""
-    openings = pack.openings()
-    claims = [json.loads(_payload(one["record"])) for one in openings]
-    entries = pack.entries()
-    followed = {one["previous"] for one in claims if one["previous"]}
-    place = next(
-        n for n, one in enumerate(openings) if entries[one["index"]].split()[-1].decode() in followed
-    )
-    pack.drop_record(place)
-    return "openings/000.jsonl"
+    pack.drop_record(_followed(pack).index(True))
+    return _OPENINGS
+
+
+def _followed(pack: Pack) -> list[bool]:
+    """Tell of each record whether a later one of the same visitor follows it."""
+    openings, entries = pack.openings(), pack.entries()
+    previous = {json.loads(_payload(one["record"]))["previous"] for one in openings}
+    return [entries[one["index"]].split()[-1].decode() in previous for one in openings]
+
+
+def _last_of_its_history(pack: Pack) -> int:
+    """Return the place of a record that nothing follows, so that changing it breaks no history."""
+    return _followed(pack).index(False)
 
 
 def _stray(pack: Pack) -> str:
@@ -192,6 +220,15 @@ _FORGERIES = (
     _Forgery("a changed entry in a bundle", _flipped("log/tile/entries/**/*", b"consentkit/1 record")),
     _Forgery("an opening that does not open its entry", _other_blind),
     _Forgery("a record that its operator rewrote, tree and all, without the record key", _resigned),
+    _Forgery("a record under a key that the log never introduced", _unknown_key),
+    _Forgery(
+        "a record of a policy that was never in force", _saying(policy={"digest": _NEVER, "version": "1"})
+    ),
+    _Forgery(
+        "a record of a notice that was never published",
+        _saying(notice={"digest": _NEVER, "language": "en", "layout": "bar", "template": "consentkit/1"}),
+    ),
+    _Forgery("a record of another log", _saying(log="elsewhere.example/log")),
     _Forgery("a record without its opening", _unopened),
     _Forgery("a visitor's earlier record left out, tree and all", _history_cut),
     _Forgery("a changed policy", _flipped("policies/*", b"Quayside")),

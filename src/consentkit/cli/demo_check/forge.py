@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 
 from consentkit.evidence.entry import commitment, entry_line
-from consentkit.keys import Ed25519Signer, Keys, Signer
+from consentkit.keys import Keys, Signer
 from consentkit.tlog import Checkpoint, NoteSigner, build_tiles, leaf_hashes, sign_note, tree_root
 
 __all__ = ["Pack", "flip", "keep_signature"]
@@ -78,8 +78,7 @@ class Pack:
 
     def write_openings(self, openings: Sequence[dict[str, Any]]) -> None:
         """Put other openings in place."""
-        lines = (json.dumps(one, separators=(",", ":"), sort_keys=True) for one in openings)
-        self._openings().write_text("".join(f"{line}\n" for line in lines), "ascii")
+        self._openings().write_bytes(b"".join(_json(one) + b"\n" for one in openings))
 
     def rebuild(self, entries: Sequence[bytes], signer: Signer | None = None) -> None:
         """Make the tree of `entries` and sign its head, with the log key or in its name with another one."""
@@ -102,22 +101,21 @@ class Pack:
         for path in (head, self.folder / f"checkpoints/{self.size}"):
             path.write_bytes(keep_signature(old, path.read_bytes()))
 
-    def resign_record(self, place: int) -> int:
-        """Turn what a record says round, sign it with a foreign key, and make the log say that it always was so.
+    def rewrite_record(
+        self, place: int, change: Callable[[dict[str, Any]], object], signer: Signer, *, claim: str = ""
+    ) -> int:
+        """Change what a record says, sign it, and make the log say that it always was so.
 
+        `claim` is the id of the key that the record pretends to be signed with, by default the signer's own.
         Returns the record's index.
         """
         openings, entries = self.openings(), self.entries()
         opening = openings[place]
-        header, payload, _ = opening["record"].split(".")
-        claims = json.loads(_decode(payload))
-        for choice in claims["choices"].values():
-            choice["granted"] = not choice["granted"]
-        payload = _encode(
-            json.dumps(claims, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()
-        )
-        signed = f"{header}.{payload}"
-        opening["record"] = f"{signed}.{_encode(Ed25519Signer.generate().sign(signed.encode()))}"
+        header, payload = (json.loads(_decode(part)) for part in opening["record"].split(".")[:2])
+        change(payload)
+        header["kid"] = claim or signer.key_id
+        signed = ".".join(_encode(_json(part)) for part in (header, payload))
+        opening["record"] = f"{signed}.{_encode(signer.sign(signed.encode()))}"
         entries[opening["index"]] = entry_line(
             commitment(opening["record"].encode(), _decode(opening["blind"]))
         )
@@ -135,6 +133,10 @@ class Pack:
         self.write_openings(openings)
         self.rebuild(entries)
         return index
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()
 
 
 def _decode(text: str) -> bytes:

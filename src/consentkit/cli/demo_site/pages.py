@@ -138,7 +138,6 @@ def _document(view: View, title: str, main: Markup) -> bytes:
     )
     paper = element(
         "div",
-        element("a", view.word("skip"), href="#news", class_="skip"),
         _masthead(view),
         element("main", main, id="news"),
         element("footer", element("p", view.word("colophon"))),
@@ -160,6 +159,7 @@ def _masthead(view: View) -> Markup:
     )
     return element(
         "header",
+        element("a", view.word("skip"), href="#news", class_="skip"),
         element("p", view.word("edition"), class_="edition"),
         element(
             "p", element("a", "The Quayside Courier", href="/"), class_="name", lang="en", translate="no"

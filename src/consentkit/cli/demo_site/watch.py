@@ -35,9 +35,8 @@ class Seen:
     embed: bool = False
 
     def removed(self) -> tuple[str, ...]:
-        """Return the names that the site tried to set and that did not leave."""
-        sent = {cookie_name(value) for value in self.sent}
-        return tuple(name for value in self.tried if (name := cookie_name(value)) not in sent)
+        """Return the names that the site tried to set and that did not leave; a deletion may have in their place."""
+        return tuple(cookie_name(value) for value in self.tried if value not in self.sent)
 
 
 seeing: ContextVar[Seen | None] = ContextVar("seeing", default=None)
