@@ -32,8 +32,9 @@ def survives_kill(world: World) -> None:
 def widened_policy(world: World) -> None:
     """Pages that were opened under one policy are answered under the next, which is wider"""
     for name, control in (("old-yes", "accept"), ("old-no", "refuse")):
-        visitor = world.kept[name] = world.visitor("FR")
+        visitor = world.visitor("FR")
         world.forms[name] = visitor.see().banner(control)
+        world.kept[name] = visitor
     _widen(world)
     expect("the server ends in order", world.server.stop(), 0)
     world.server.start()
