@@ -181,9 +181,61 @@ def test_an_older_format_is_not_read_as_if_it_were_new(
         pass
     with store.view() as view:
         assert list(view.entries(0, 9)) == [b"0\n"]
-    assert settings(path, "user_version") == 2
+    assert settings(path, "user_version") == len(sqlite._MIGRATIONS)
     with SQLiteStore(path, read_only=True).view() as view:
         assert view.head() is not None
+
+
+def test_a_ledger_of_the_first_format_opens(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written before there was a place for cosignatures is all there, and the place as well."""
+    with monkeypatch.context() as patch:
+        patch.setattr("consentkit.evidence.sqlite._MIGRATIONS", sqlite._MIGRATIONS[:1])
+        first = SQLiteStore(path, create=True)
+        first.commit(batch(None, b"0\n"))
+        first.release()
+        assert settings(path, "user_version") == 1
+    later = SQLiteStore(path)
+    later.keep_cosigned(1, b"note 1\n\n", b"line\n")
+    with later.view() as view:
+        assert list(view.entries(0, 9)) == [b"0\n"]
+        assert list(view.cosigned()) == [(1, b"note 1\n\nline\n")]
+    later.release()
+
+
+def test_cosignatures_gather_under_their_size(store: SQLiteStore) -> None:
+    """Each line is kept once, whoever brings it and however often; the newest size comes first."""
+    for line in (b"one\n", b"two\n", b"one\n"):
+        store.keep_cosigned(7, b"seven\n", line)
+    store.keep_cosigned(9, b"nine\n", b"one\n")
+    with store.view() as view:
+        assert list(view.cosigned()) == [(9, b"nine\none\n"), (7, b"seven\none\ntwo\n")]
+        assert list(view.cosigned(8)) == list(view.cosigned(limit=1)) == [(9, b"nine\none\n")]
+
+
+def test_a_ledger_that_is_set_aside_is_whole_and_its_place_free(store: SQLiteStore, path: Path) -> None:
+    """Nothing stays behind in a write-ahead log, and no earlier one is overwritten."""
+    store.commit(batch(None, b"0\n"))
+    assert store.set_aside() == f"sqlite:///{path}.old-1"
+    again = SQLiteStore(path, create=True)
+    again.commit(batch(None, b"1\n"))
+    assert again.set_aside() == f"sqlite:///{path}.old-2"
+    assert sorted(file.suffix for file in path.parent.iterdir()) == [".lock", ".old-1", ".old-2"]
+    with open_store(f"sqlite:///{path}.old-1", read_only=True).view() as view:
+        assert list(view.entries(0, 9)) == [b"0\n"]
+
+
+def test_a_ledger_in_use_is_not_set_aside(store: SQLiteStore, path: Path) -> None:
+    """A site that still runs would go on writing into the renamed file."""
+    store.commit(batch(None, b"0\n"))
+    other = SQLiteStore(path)
+    with pytest.raises(LedgerUnavailable, match="in use"):
+        other.set_aside()
+    with store.view() as view:
+        assert list(view.entries(0, 9)) == [b"0\n"]
+    store.release()
+    assert other.set_aside().endswith(".old-1")
+    with pytest.raises(LedgerUnavailable, match="no ledger at"):
+        other.set_aside()
 
 
 def test_an_empty_file_is_no_ledger_to_a_reader(path: Path) -> None:

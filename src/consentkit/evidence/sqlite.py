@@ -13,7 +13,8 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -64,6 +65,9 @@ _MIGRATIONS: Final = (
         PRIMARY KEY (kind, digest)
     );
     CREATE TABLE key_entry (idx INTEGER PRIMARY KEY REFERENCES entry);
+    """,
+    """
+    CREATE TABLE cosigned (size INTEGER PRIMARY KEY, note BLOB NOT NULL);
     """,
 )
 # A child must not touch a connection of its parent, not even to close it (sqlite.org/howtocorrupt.html 2.6).
@@ -125,6 +129,37 @@ class SQLiteStore:
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise OutcomeUnknown(f"{self._path}: the commit failed: {error}") from error
+
+    def keep_cosigned(self, size: int, checkpoint: bytes, line: bytes) -> None:
+        """Keep a witness's signature line for the checkpoint of `size`, together with those kept before."""
+        connection = self._connect()
+        with self.lock():
+            try:
+                connection.execute(
+                    "INSERT INTO cosigned VALUES (?, ?) ON CONFLICT (size) DO UPDATE"
+                    " SET note = CAST(note || ? AS BLOB) WHERE instr(note, ?) = 0",
+                    (size, checkpoint + line, line, line),
+                )
+            except sqlite3.Error as error:
+                raise self._explained(error) from error
+
+    def set_aside(self) -> str:
+        """Rename the file, once nobody else has it open; returns the URL that it has from then on."""
+        with closing(self._connect()) as connection, self.lock():
+            self._connection = None
+            try:
+                # Leaving the write-ahead log needs the file for oneself, and moves all that is there into it.
+                connection.execute("PRAGMA busy_timeout = 0")
+                connection.execute("PRAGMA journal_mode = DELETE")
+            except sqlite3.Error as error:
+                raise LedgerUnavailable(
+                    f"{self._path} is in use ({error})", remedy="stop everything that uses the ledger first"
+                ) from error
+            names = (self._path.with_name(f"{self._path.name}.old-{n}") for n in count(1))
+            aside = next(path for path in names if not path.exists())
+            self._path.rename(aside)
+            sync_folder(self._path.parent)
+        return f"sqlite:///{aside}"
 
     def recover(self) -> None:
         """Connect anew and move everything that is committed into the database file.
@@ -383,6 +418,10 @@ class _View:
 
     def checkpoints(self) -> Iterator[tuple[int, bytes]]:
         return iter(self._execute("SELECT size, CAST(note AS BLOB) FROM checkpoint ORDER BY size"))
+
+    def cosigned(self, start: int = 0, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
+        query = "SELECT size, CAST(note AS BLOB) FROM cosigned WHERE size >= ? ORDER BY size DESC LIMIT ?"
+        return iter(self._execute(query, (start, -1 if limit is None else limit)))
 
 
 def _commitment(line: bytes) -> bytes:

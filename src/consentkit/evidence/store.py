@@ -1,8 +1,8 @@
 """What a ledger asks of a database: the seam between the log and SQLite, PostgreSQL or anything else.
 
 A store holds entries, the hashes above them, openings, published policies and notices, and one head. It knows
-nothing of signatures. Everything changes by `commit` alone, in one durable transaction that replaces the head
-only if it is still the one that the batch was built on.
+nothing of signatures. The log changes by `commit` alone, in one durable transaction that replaces the head only
+if it is still the one that the batch was built on. What witnesses say about it later is kept beside it.
 """
 
 from __future__ import annotations
@@ -117,6 +117,12 @@ class View(Protocol):
     def checkpoints(self) -> Iterator[tuple[int, bytes]]:
         """Yield size and note of the checkpoints that were kept, the last one of each UTC day, in order."""
 
+    def cosigned(self, start: int = 0, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
+        """Yield size and note of the checkpoints that witnesses cosigned, of size `start` and up, newest first.
+
+        A note carries every cosignature that was kept for its size. `limit` is the most that are wanted.
+        """
+
 
 class Store(Protocol):
     """A database for one ledger, used by one thread at a time; connects when it is first used.
@@ -135,6 +141,19 @@ class Store(Protocol):
 
         Raises LedgerConflict when the head is not `batch.old` any more, and OutcomeUnknown when it cannot tell
         whether the batch was written.
+        """
+
+    def keep_cosigned(self, size: int, checkpoint: bytes, line: bytes) -> None:
+        """Keep, durably, a witness's signature line for the checkpoint of `size` that the log signed.
+
+        It is added to those that were kept for that size before; one that is there already changes nothing.
+        Takes its turn to write by itself: the caller does not hold the lock.
+        """
+
+    def set_aside(self) -> str:
+        """Move the ledger out of the way for good, under a name that nothing else has; returns its new URL.
+
+        Raises LedgerUnavailable when there is none, or while another process has it open.
         """
 
     def recover(self) -> None:
