@@ -303,6 +303,8 @@ def test_the_script_gets_the_part_that_changes(browser: Browser) -> None:
     text = parse_page(answer.text).text()
     assert "no: the visitor refused" in text
     assert "objected" in text
+    assert "The next page obeys it" in text
+    assert "The next page obeys it" not in browser.page().text("hood-live")
 
 
 def test_a_visitor_without_a_page_has_a_panel_too(browser: Browser) -> None:

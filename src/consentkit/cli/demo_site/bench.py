@@ -62,6 +62,7 @@ class _Visitor:
 
     page: Seen | None = None
     decision: Seen | None = None
+    stale: bool = False
     report: AuditReport | None = None
 
 
@@ -105,10 +106,10 @@ class Bench:
             seeing.reset(token)
         seen.status, seen.sent = answer.status, answer.cookies()
         if seen.path == f"{self._manager.options.prefix}/decision" and seen.status < 400:
-            visitor.decision = seen
+            visitor.decision, visitor.stale = seen, visitor.page is not None
         if HOOD in answer.body:
             self._look(seen, scope, answer.body)
-            visitor.page = seen
+            visitor.page, visitor.stale = seen, False
             shown = self._shown(visitor, scope)
             page = answer.body.replace(STRIP, strip(shown, switches), 1)
             answer.replace(page.replace(HOOD, panel(shown, switches), 1))
@@ -170,6 +171,7 @@ class Bench:
             language=self._manager.language(request),
             page=visitor.page,
             decision=decision,
+            stale=visitor.stale,
             record=self._claims(decision.recorded[1]) if decision and decision.recorded else None,
             consent=self._manager.visit(request).consent,
             size=ledger.size,

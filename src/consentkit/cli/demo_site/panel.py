@@ -32,16 +32,21 @@ _REASONS = {
     Reason.EXEMPT: "exempt in this region",
     Reason.GRANTED: "the visitor agreed",
 }
+_STALE = "That was before the last decision. The next page obeys it."
 _SIGNS = {"passed": "ok", "failed": "no", "incomplete": "open", "skipped": "-"}
 
 
 @frozen
 class Shown:
-    """Everything that the panel shows: the last page view and decision, what holds now, and the ledger."""
+    """Everything that the panel shows: the last page view and decision, what holds now, and the ledger.
+
+    `stale` says that the decision came after the page.
+    """
 
     language: str
     page: Seen | None
     decision: Seen | None
+    stale: bool
     record: Mapping[str, Any] | None
     consent: Consent
     size: int
@@ -156,6 +161,7 @@ def _cookies(shown: Shown) -> Markup:
         element("p", f"GET {page.path} tried {len(rows)} cookies; {removed} removed.", class_="hood-note"),
         element("ul", *rows, class_="hood-cookies"),
         _expired(page),
+        element("p", _STALE, class_="hood-note") if shown.stale else None,
         element("p", element("code", "widgets.example.net/clip.js"), f" {embed}.", class_="hood-note"),
     )
 
