@@ -75,9 +75,10 @@ def test_a_message_that_needs_no_change_is_the_very_same() -> None:
     assert all(a is b for a, b in zip(sent, messages, strict=True))
 
 
-def test_T9_all_keys_of_a_changed_message_are_kept() -> None:
+@pytest.mark.parametrize("headers", [[HTML, LENGTH], [HTML]])
+def test_T9_all_keys_of_a_changed_message_are_kept(headers: list[tuple[bytes, bytes]]) -> None:
     """`trailers` on the start, and whatever an extension adds to a body."""
-    first = start(HTML, LENGTH, trailers=True, custom=1)
+    first = start(*headers, trailers=True, custom=1)
     sent = sent_by(
         sending(first, {**body(PAGE), "custom": 2}, {"type": "http.response.trailers", "headers": []})
     )

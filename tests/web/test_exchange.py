@@ -11,6 +11,7 @@ from consentkit.web.exchange import KEY, Exchange, consent_from, exchange_from
 from consentkit.web.front import Front, Fronts, notice_model
 from consentkit.web.request import Headers
 from consentkit.web.unclaimed import NecessaryOnly, Unclaimed
+from tests.support import Clock
 from tests.web.sites import ADS, ANALYTICS, SESSION, UNKNOWN, Site, front, policy, request
 
 PAGE = b"<html><head></head><body>text</body></html>"
@@ -244,6 +245,20 @@ def test_what_a_refused_service_left_is_expired_on_the_next_response() -> None:
     assert set(deleted) <= {b"ad_uid", b"_pc_id"}
 
 
+def test_a_few_responses_reach_every_place_a_cookie_may_live() -> None:
+    """Each takes another turn, by the clock, so that what cannot be expired stands in nobody's way."""
+    clock = Clock()
+    site = Site(clock=clock, expire_cap=2)
+    sent: set[bytes] = set()
+    for _ in range(8):
+        made = exchange(site, ("cookie", "__Host-consent=0.refused; ad_uid=1; _pc_id=3"))
+        made.consent.allows("analytics")
+        found = values(made.start(200, [JSON]).headers(), b"set-cookie")
+        sent |= {value for value in found if b"Max-Age=0" in value}
+        clock.advance(1000)
+    assert len(sent) == 6
+
+
 def test_cookies_of_services_that_were_only_never_allowed_stay() -> None:
     """Nobody refused: a first visit is no withdrawal, and deletes nothing."""
     made = exchange(None, FR, ("cookie", "ad_uid=1"))
@@ -303,6 +318,22 @@ def test_fragments_are_rendered_once_for_the_same_consent() -> None:
     assert shared.fragment(consent, request(headers=[("accept-language", "fr")])) != first
     assert shared.fragment(consent, request(root_path="/app")) != first
     assert shared.fragment(consent, request(host="localhost", scheme="http")) != first
+
+
+def test_a_fragment_of_another_consent_is_never_served() -> None:
+    """An object's id may be used again when the object is gone."""
+    shared = front()
+    asked = request()
+    consent = shared.manager.visit(asked).consent
+    first = shared.fragment(consent, asked)
+    ((key, (_, urls, _)),) = shared._fragments.items()
+    other = shared.manager.visit(asked).consent
+    shared._fragments[key] = other, urls, b"another visitor's"
+    assert shared.fragment(consent, asked) == first
+    shared._fragments[key] = consent, shared.urls(request(root_path="/app")), b"another mount point's"
+    assert shared.fragment(consent, asked) == first
+    shared._refusals[id(consent)] = other, frozenset({"adnet"})
+    assert shared.deletions(request(headers=[("cookie", "ad_uid=1")]), consent) == ()
 
 
 def test_what_visitors_make_grow_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,6 +76,12 @@ def test_T11_a_fragment_without_a_body_stays_as_it_is(page: bytes) -> None:
     assert injected(page) == page
 
 
+@pytest.mark.parametrize("comment", [b"<!-->", b"<!--->", b"<!-- x --!>", b"<!---->"])
+def test_T11_a_comment_ends_where_a_browser_ends_it(comment: bytes) -> None:
+    """Abruptly, or in the wrong way: what follows is the page again."""
+    assert injected(comment + b"<body>text") == comment + b"<body>" + SNIPPET + b"text"
+
+
 def test_the_snippet_is_asked_for_once_and_only_if_needed() -> None:
     """A page without a body never has a banner rendered."""
     asked: list[int] = []

@@ -51,7 +51,9 @@ class Started:
     def __init__(
         self, exchange: Exchange, headers: Headers, injector: Injector | None = None, *, holds: bool = False
     ) -> None:
-        self._exchange, self._headers, self.injector, self.holds = exchange, headers, injector, holds
+        self._exchange, self._headers = exchange, headers
+        self.injector: Injector | None = injector
+        self.holds: bool = holds
 
     def headers(self) -> Headers:
         """Give the header fields to send: the very same object where nothing had to be changed."""
@@ -73,7 +75,8 @@ class Exchange:
     __slots__ = ("_build", "_explicit", "_raw", "_request", "_started", "_texts", "_visit", "front")
 
     def __init__(self, front: Front, build: Callable[[Any], Request], raw: Any) -> None:
-        self.front, self._build, self._raw = front, build, raw
+        self.front: Front = front
+        self._build, self._raw = build, raw
         self._request: Request | None = None
         self._visit: Visit | None = None
         self._explicit = self._texts = self._started = False

@@ -98,7 +98,8 @@ class Injector:
         self._snippet, self._limit = snippet, limit
         self._carry, self._seen = b"", 0
         self._end: re.Pattern[bytes] | None = None  # what ends the comment or element that is being skipped
-        self.added, self.settled = 0, False
+        self.added: int = 0
+        self.settled: bool = False
 
     def feed(self, chunk: bytes, *, last: bool = False) -> bytes:
         """Take a piece of the page and give back what may be sent by now."""
