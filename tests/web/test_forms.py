@@ -207,6 +207,13 @@ def test_a_service_that_was_switched_off_is_refused() -> None:
     assert found.choices == {"analytics": True, "pagecount": False}
 
 
+def test_where_it_is_not_said_how_toggles_were_shown_each_is_an_act() -> None:
+    """A client of one's own says what is wanted, and every word of it counts."""
+    found = answer(asked=("analytics", "marketing"), on=frozenset({"analytics"}))
+    assert found.choices == {"analytics": True, "marketing": False}
+    assert found.shown == {"analytics": False, "marketing": True}
+
+
 def test_a_name_of_no_policy_is_passed_on() -> None:
     """A page may be older or newer than the policy; who decides knows what to make of it."""
     assert answer(asked=("vanished",), on=frozenset({"vanished"})).choices == {"vanished": True}

@@ -31,9 +31,9 @@ class Submission:
     """What a notice's form posts.
 
     `control` is the button used; `asked` the categories and services that had a toggle; `shown` those whose
-    toggle was on when shown (None: not said), and `on` those that were on when posted; `notice` and `policy` are the digests
-    of what was shown, "" when not said. Names are checked for their form only: a page may be older than the
-    policy.
+    toggle was on when shown (None: not said), and `on` those that were on when posted; `notice` and `policy`
+    are the digests of what was shown, "" when not said. Names are checked for their form only: a page may be
+    older than the policy.
     """
 
     control: Control
