@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
@@ -448,7 +449,13 @@ class Ledger:
 
 
 def _keyring(view: View) -> KeyRing:
-    return KeyRing.of((index, parse_entry(line)) for index, line in view.key_entries())
+    return _keyring_of(tuple(view.key_entries()))
+
+
+@lru_cache(maxsize=16)
+def _keyring_of(lines: tuple[tuple[int, bytes], ...]) -> KeyRing:
+    # Read for every batch, and changed a few times in the life of a log.
+    return KeyRing.of((index, parse_entry(line)) for index, line in lines)
 
 
 _open_ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()

@@ -302,35 +302,21 @@ def _version(connection: sqlite3.Connection) -> int:
 
 def _write(connection: sqlite3.Connection, batch: Batch) -> None:
     _swap_head(connection, batch)
-    many = connection.executemany
-    many("INSERT INTO entry VALUES (?, ?)", enumerate(batch.entries, batch.first))
-    many(
-        "INSERT INTO node VALUES (?, ?, ?)",
-        (
-            (grown.level, index, node)
-            for grown in batch.nodes
-            for index, node in enumerate(grown.hashes, grown.first)
-        ),
-    )
-    many(
-        "INSERT INTO opening VALUES (?, ?, ?, ?, ?, ?)",
-        (
-            (
-                o.opening.index,
-                o.history,
-                o.sequence,
-                o.opening.record,
-                "~".join(o.opening.disclosures),
-                o.opening.blind,
-            )
-            for o in batch.openings
-        ),
-    )
-    many(
-        "INSERT INTO published VALUES (?, ?, ?, ?)",
-        ((p.kind, p.digest, p.index, p.body) for p in batch.published),
-    )
-    many("INSERT INTO key_entry VALUES (?)", ((index,) for index in batch.keys))
+    nodes = [(g.level, at, node) for g in batch.nodes for at, node in enumerate(g.hashes, g.first)]
+    openings = [
+        (o.index, history, sequence, o.record, "~".join(o.disclosures), o.blind)
+        for o, history, sequence in batch.openings
+    ]
+    published = [(p.kind, p.digest, p.index, p.body) for p in batch.published]
+    for statement, rows in (
+        ("INSERT INTO entry VALUES (?, ?)", list(enumerate(batch.entries, batch.first))),
+        ("INSERT INTO node VALUES (?, ?, ?)", nodes),
+        ("INSERT INTO opening VALUES (?, ?, ?, ?, ?, ?)", openings),
+        ("INSERT INTO published VALUES (?, ?, ?, ?)", published),
+        ("INSERT INTO key_entry VALUES (?)", [(index,) for index in batch.keys]),
+    ):
+        if rows:
+            connection.executemany(statement, rows)
 
 
 def _swap_head(connection: sqlite3.Connection, batch: Batch) -> None:
