@@ -73,10 +73,11 @@ def _wants_fragment(request: Request) -> bool:
     return not request.header_values(b"hx-boosted")
 
 
-# The first `<body` is the page's, unless it stands in a comment or in an element whose content is text. Each
-# expression starts with a literal, which lets the search skip from one `<` to the next.
+# The first `<body` is the page's, unless it stands in a comment or in an element whose content is text. Such an
+# element hides nothing, and is passed over, if no `<` comes before its end. Each expression starts with a
+# literal, which lets the search skip from one `<` to the next.
 _TEXTUAL = (b"script", b"style", b"title", b"textarea", b"template")
-_MARK = re.compile(rb"<(?:!--|(?i:body|%b)(?=[\s/>]))" % b"|".join(_TEXTUAL))
+_MARK = re.compile(rb"<(?:!--|(?i:body|(%b)(?=[\s/>])(?![^<]*+</\1))(?=[\s/>]))" % b"|".join(_TEXTUAL))
 _TAIL = re.compile(rb"<[!a-zA-Z-]{0,8}\Z")
 _BODY = re.compile(rb"<(?i:body)(?:[\s/](?:[^>\"']|\"[^\"]*\"|'[^']*')*)?>")
 _COMMENT_END = re.compile(rb"--!?>")

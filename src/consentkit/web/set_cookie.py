@@ -35,8 +35,9 @@ def cookie_name(raw: bytes) -> str:
 
     Only space and tab are trimmed: whatever else surrounds a name makes it another name.
     """
-    name, equals, _ = raw.partition(b";")[0].partition(b"=")
-    return name.strip(b" \t").decode("latin-1") if equals else ""
+    end = raw.find(b"=")
+    name = raw[: max(end, 0)]
+    return "" if b";" in name else name.strip(b" \t").decode("latin-1")
 
 
 def is_deletion(raw: bytes, now: int) -> bool:
