@@ -122,7 +122,7 @@ def spelled(claims: dict[str, Any]) -> bytes:
         {"previous": b64(seeded("x", 32))},
         {"asked": ["a", "a"]},
         {"asked": [f"n{number}" for number in range(257)]},
-        {"sequence": 2**63},
+        {"sequence": 2**63, "previous": b64(seeded("x", 32))},
         {"site": "https://example.com/"},
         {"v": 2},
     ],
@@ -133,6 +133,12 @@ def test_what_no_record_may_say_is_refused_both_ways(change: dict[str, Any]) -> 
     line = with_payload(LINES[0], spelled(claims_of(LINES[0]) | change))
     assert read_shortly(line) is None
     assert read_generally(line).claims is None
+
+
+def test_an_index_that_no_log_can_have_is_refused() -> None:
+    """Sizes of logs end at 2**63 - 1."""
+    with pytest.raises(InvalidRecord):
+        read_line(LINES[0].replace(b'"index":3', b'"index":%d' % 2**63))
 
 
 @pytest.mark.parametrize("member", ["choices", "services"])

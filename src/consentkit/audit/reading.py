@@ -19,7 +19,6 @@ from typing import Final
 from attrs import frozen
 
 from consentkit.errors import InvalidRecord
-from consentkit.evidence._encoding import encode64
 from consentkit.evidence.entry import commitment
 from consentkit.evidence.opening import parse_opening
 from consentkit.evidence.record import MAX_RECORD_BYTES, RECORD_TYPE, disclosed, parse_record
@@ -163,7 +162,7 @@ def _repeats(text: bytes, pattern: re.Pattern[bytes]) -> bool:
 
 
 def _history(disclosure: bytes, digest: bytes) -> str | None:
-    if encode64(sha256(disclosure).digest()).encode() != digest:
+    if sha256(disclosure).digest() != _decode(digest):
         return None
     match = _DISCLOSURE.fullmatch(_decode(disclosure))
     return match[1].decode() if match else None
