@@ -395,3 +395,10 @@ def test_what_was_removed_stays_removed_where_the_browsers_copy_is_deleted(brows
     text = browser.page().text("hood-live")
     assert "adnet_uid marketing, adnet removed: the browser sends Sec-GPC: 1" in text
     assert "Expired in the browser: adnet_uid" in text
+
+
+def test_only_pages_give_a_visitor_a_name(app: Bench) -> None:
+    """What may be kept by caches sets no cookie."""
+    for path in ("/courier.css", "/demo/panel.js", "/consent/state"):
+        assert "set-cookie" not in Browser(app).request("GET", path).headers
+    assert "demo-visitor=" in Browser(app).request("GET", "/").headers["set-cookie"]

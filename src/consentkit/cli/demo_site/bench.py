@@ -60,6 +60,7 @@ def open_demo(folder: DemoFolder) -> Iterator[App]:
 class _Visitor:
     """What is remembered of one visitor, in memory only."""
 
+    name: str
     page: Seen | None = None
     decision: Seen | None = None
     stale: bool = False
@@ -78,23 +79,29 @@ class Bench:
         if scope["type"] != "http":
             return
         cookies = cookies_in(scope["headers"])
-        name = cookies.get(_VISITOR) or secrets.token_hex(16)
-        visitor, switches = self._known(name), Switches.of(cookies)
+        visitor, switches = self._known(cookies.get(_VISITOR, "")), Switches.of(cookies)
         if scope["path"].startswith(_OWN):
             answer = await self._own(visitor, scope, receive)
         else:
             answer = await self._watch(visitor, switches, switches.turned(scope), receive)
-        if _VISITOR not in cookies:
-            answer.headers.append(_cookie(_VISITOR, name, "HttpOnly"))
+        if visitor.name not in self._visitors and visitor.page is not None:
+            self._remember(visitor)
+            answer.headers.append(_cookie(_VISITOR, visitor.name, "HttpOnly"))
         await answer.send(send)
 
     def _known(self, name: str) -> _Visitor:
-        """Find a visitor again, or take down a new one in place of the one longest unseen."""
-        visitor = self._visitors.setdefault(name, _Visitor())
+        """Find a visitor again; one who is not known has a new name, and is remembered with the first page."""
+        found = self._visitors.get(name)
+        if found is None:
+            return _Visitor(secrets.token_hex(16))
         self._visitors.move_to_end(name)
+        return found
+
+    def _remember(self, visitor: _Visitor) -> None:
+        """Take down a visitor, in place of the one longest unseen when there are many."""
+        self._visitors[visitor.name] = visitor
         if len(self._visitors) > _REMEMBERED:
             self._visitors.popitem(last=False)
-        return visitor
 
     async def _watch(self, visitor: _Visitor, switches: Switches, scope: Scope, receive: Receive) -> Answer:
         """Pass a request to the site, and put into a page what was seen of it."""
