@@ -32,6 +32,9 @@ def site(request: pytest.FixtureRequest, serve: Any, tmp_path_factory: pytest.Te
     env = {"CONSENTKIT_SITE": str(folder)}
     running: Server = serve(f"tests.adapters.served:{app}", server=request.param, options=options, env=env)
     running.folder = folder  # type: ignore[attr-defined]
+    httpx.get(
+        f"{running.url}/allowed", timeout=20
+    ).raise_for_status()  # a port may be open before its application
     return running
 
 
