@@ -1,6 +1,7 @@
 """What every adapter must do, whichever server interface it speaks."""
 
 import json
+import re
 from urllib.parse import urlencode
 
 import pytest
@@ -271,6 +272,31 @@ def test_a_callable_gives_each_host_its_manager(driver: Driver) -> None:
     assert driver.call(page, find, Call(path="/consent", host="c.example")).body == PAGE
 
 
+def test_T12_nothing_that_is_injected_needs_a_nonce(driver: Driver) -> None:
+    """Script and stylesheet are files of the site itself: no inline code, style or handler."""
+    body = driver.call(page, Site(), Call(headers=(FR,))).body.decode()
+    assert re.findall(r"<script(?![^>]* src=)", body) == []
+    assert re.findall(r"<style|\sstyle=|\son\w+=|javascript:", body) == []
+    assert all(address.startswith("/consent") for address in re.findall(r'(?:src|href)="(/[^"]*)"', body))
+
+
+def test_T14_the_script_can_read_the_choice_and_nothing_else(driver: Driver) -> None:
+    """The consent cookie is readable, the one that names the record is not."""
+    cookies = decide(driver, Site(), "accept").values("set-cookie")
+    hidden = {value.partition("=")[0]: "HttpOnly" in value for value in cookies}
+    assert hidden == {"__Host-consent": False, "__Host-consent-id": True}
+
+
+def test_T23_a_page_holds_no_secret(driver: Driver) -> None:
+    """What the visitor's cookies say in confidence never stands in HTML, compressed or not."""
+    site = Site()
+    cookie = jar_header(value.encode() for value in decide(driver, site, "accept").values("set-cookie"))
+    secrets = [pair.partition("=")[2] for pair in cookie[1].split("; ")]
+    for path in ("/", "/consent", "/consent/state", "/consent/cookies"):
+        body = driver.call(page, site, Call(path=path, headers=(FR, cookie))).body.decode()
+        assert not [secret for secret in secrets if secret in body or secret.rpartition(".")[2] in body]
+
+
 def test_T16_crumbs_of_a_cookie_are_joined(driver: Driver) -> None:
     """However many `Cookie` fields there are."""
     call = Call(headers=(ZA, ("Cookie", "a=1"), ("Cookie", "__Host-consent=0.refused")))
@@ -307,6 +333,8 @@ def test_whatever_is_sent_is_answered_and_grants_nothing(
     answer = driver.call(never, site, call)
     assert answer.status in {200, 303, 304, 400, 403, 404, 405, 408, 413, 415}
     assert not any(outcome.decisions.grants for _, outcome in site.log)
+    # T22: whatever came in, no header field that goes out can be broken in two.
+    assert all(" " <= char <= "~" for field in answer.headers for text in field for char in text)
 
 
 @pytest.mark.parametrize(
