@@ -14,12 +14,14 @@ import sys
 from inspect import iscoroutinefunction
 from pathlib import Path
 
+import click
 import httpx
 import pytest
 from sybil import Document, Example, Sybil
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
 from consentkit import ConsentManager
+from consentkit.cli.root import app
 from consentkit.keys import write_keys
 from tests.support import ROOT
 
@@ -65,14 +67,14 @@ def prepare(folder: Path, text: str) -> None:
         write_keys(folder / "keys", "blog.example/consent")
 
 
-def visit(app: object) -> httpx.Response:
-    """Return what a new visitor gets from ``app``, which may be ASGI or WSGI."""
-    if not (iscoroutinefunction(app) or iscoroutinefunction(type(app).__call__)):
-        with httpx.Client(transport=httpx.WSGITransport(app=app), base_url="https://blog.example") as client:
+def visit(site: object) -> httpx.Response:
+    """Return what a new visitor gets from ``site``, which may be ASGI or WSGI."""
+    if not (iscoroutinefunction(site) or iscoroutinefunction(type(site).__call__)):
+        with httpx.Client(transport=httpx.WSGITransport(app=site), base_url="https://blog.example") as client:
             return client.get("/")
 
     async def get() -> httpx.Response:
-        transport = httpx.ASGITransport(app=app)
+        transport = httpx.ASGITransport(app=site)
         async with httpx.AsyncClient(transport=transport, base_url="https://blog.example") as client:
             return await client.get("/")
 
@@ -84,8 +86,8 @@ def run_through(document: Document) -> None:
     try:
         for example in document.examples():
             example.evaluate()
-        if app := document.namespace.get("app"):
-            page = visit(app)
+        if site := document.namespace.get("app"):
+            page = visit(site)
             assert page.status_code == 200
             assert "/consent" in page.text
     finally:
@@ -105,3 +107,22 @@ def test_a_document_does_what_it_says(path: Path, tmp_path: Path, monkeypatch: p
 def test_the_readme_has_examples_to_run() -> None:
     """The check above sees the README's examples, so it can fail."""
     assert len(list(SYBIL.parse(ROOT / "README.md").examples())) >= 5
+
+
+def test_the_readme_names_every_command() -> None:
+    """The table of commands lists what the program has, no more and no less."""
+    table = re.findall(
+        r"^\| `consentkit ([a-z ]+?)(?: [A-Z-].*)?` \|", (ROOT / "README.md").read_text(), re.MULTILINE
+    )
+    assert sorted(table) == sorted(all_commands(app))
+
+
+def all_commands(group: click.Group, prefix: str = "") -> list[str]:
+    """Return the full names of the commands below ``group``."""
+    context = click.Context(group)
+    names = []
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        full = f"{prefix}{name}"
+        names += all_commands(command, f"{full} ") if isinstance(command, click.Group) else [full]
+    return names
