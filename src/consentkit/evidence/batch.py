@@ -18,6 +18,7 @@ from consentkit.evidence.entry import (
     KeyEntry,
     NoticeEntry,
     PolicyEntry,
+    PredecessorEntry,
     commitment,
     entry_line,
     format_entry,
@@ -77,9 +78,9 @@ class RecordWork:
 
 @frozen(eq=False)
 class Publication:
-    """Something to be entered once: a policy or a notice with its body, or a key."""
+    """Something to be entered once: a policy or a notice with its body, a key, or what the log carries on after."""
 
-    entry: PolicyEntry | NoticeEntry | KeyEntry
+    entry: PolicyEntry | NoticeEntry | KeyEntry | PredecessorEntry
     body: bytes = field(default=b"", repr=False)
 
 
@@ -119,7 +120,7 @@ class Builder:
     def build(self, snapshot: Snapshot, works: Sequence[Work]) -> Built:
         """Sign the records and the head that `works` make on top of the snapshot."""
         draft = _Draft(snapshot, self._keys.record.key_id)
-        outcomes = tuple(self._add(draft, work) for work in works)
+        outcomes = tuple([self._add(draft, work) for work in works])
         if not draft.lines:
             return Built(None, outcomes)
         old = snapshot.head
@@ -221,6 +222,8 @@ class _Draft:
                 return self._enter("policy", digest, entry, work.body)
             case NoticeEntry(digest) as entry:
                 return self._enter("notice", digest, entry, work.body)
+            case PredecessorEntry() as entry:
+                return self.append(format_entry(entry)) if not self.first + len(self.lines) else None
 
     def _enter(self, kind: str, digest: str, entry: Entry, body: bytes) -> int | None:
         if digest in self.known:

@@ -47,6 +47,7 @@ _ALGORITHMS: Final = frozenset({"EdDSA", "Ed25519"})
 _HISTORY: Final = "history"
 _POLICY: Final = ("digest", "version")
 _NOTICE: Final = ("digest", "language", "template", "layout")
+_VARIANT: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -111,10 +112,8 @@ def _header(key_id: str) -> str:
 
 def uuid7(time: int, random: bytes) -> str:
     """Return a UUID version 7 (RFC 9562 section 5.7) from UTC milliseconds and ten random bytes."""
-    bits = int.from_bytes(random)
-    tail = 0x8000_0000_0000_0000 | bits & 0x3FFF_FFFF_FFFF_FFFF
-    text = f"{time:012x}7{bits >> 68:03x}{tail:016x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    text = (time.to_bytes(6) + random).hex()
+    return f"{text[:8]}-{text[8:12]}-7{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:]}"
 
 
 def _time(time: int, what: str) -> str:
