@@ -32,7 +32,7 @@ class Outcome(StrEnum):
 class Finding:
     """One thing that an audit found.
 
-    `id` is stable and `docs` list them all; `file` is relative to the pack, `index` counts log entries from 0,
+    `id` is stable, and `FINDINGS` lists them all; `file` is relative to the pack, `index` counts log entries from 0,
     and either is None where it does not apply. `message` is one sentence without its full stop.
     """
 
