@@ -448,6 +448,17 @@ def test_a_decision_is_usable_while_its_entry_is_there(open_ledger: OpenLedger) 
     assert not one.usable("example.com/other", index)
 
 
+def test_an_entry_is_of_the_history_that_its_record_discloses(ledger: Ledger) -> None:
+    """Of no other, of no control entry, and of no other log's."""
+    name = history()
+    index = ledger.append(draft(history=name)).index
+    assert ledger.is_of_history(LOG, index, name)
+    assert not ledger.is_of_history(LOG, index, history())
+    assert not ledger.is_of_history(LOG, 0, name)
+    assert not ledger.is_of_history(LOG, index + 1, name)
+    assert not ledger.is_of_history("example.com/other", index, name)
+
+
 def test_usable_reads_nothing_for_what_it_has_seen(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     """The store may be gone; what cannot be looked up is then not usable."""
     index = ledger.append(draft()).index

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from consentkit.evidence.ledger import Ledger
-from consentkit.evidence.record import disclosed
+from consentkit.evidence.record import disclosed, parse_record
 from tests.evidence.samples import KEYS
 from tests.evidence.test_ledger import check
 from tests.support import ROOT
@@ -41,8 +41,6 @@ def check_all(url: str, told: Iterable[tuple[int, str]]) -> int:
     for index, jwt in told:
         assert openings[index].record == jwt
     for index in sorted(openings):
-        from consentkit.evidence.record import parse_record
-
         claims = parse_record(openings[index].record).claims
         name = disclosed(claims, openings[index].disclosures)["history"]
         chains.setdefault(name, []).append(claims["sequence"])
