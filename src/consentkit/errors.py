@@ -26,6 +26,7 @@ __all__ = [
     "LedgerConflict",
     "LedgerCorrupt",
     "LedgerError",
+    "LedgerRolledBack",
     "LedgerUnavailable",
     "MissingMiddleware",
     "NotRecorded",
@@ -233,6 +234,10 @@ class LedgerConflict(LedgerError):
 
 class LedgerCorrupt(LedgerError):
     """What the store holds is not what the log key signed."""
+
+
+class LedgerRolledBack(LedgerCorrupt):
+    """The store holds less than, or other than, what the log has shown elsewhere: an old backup was restored."""
 
 
 class LedgerUnavailable(LedgerError):

@@ -18,6 +18,7 @@ import attrs
 from consentkit.errors import InvalidNote, InvalidProof, LedgerError, LedgerUnavailable
 from consentkit.evidence._files import sync_folder
 from consentkit.evidence.hashes import StoredHashes, check_head
+from consentkit.evidence.heads import with_cosignatures
 from consentkit.evidence.opening import format_opening
 from consentkit.evidence.store import Head, View, open_store
 from consentkit.tlog import (
@@ -96,10 +97,13 @@ class _Pack:
             self.put(f"notices/{digest}.html", body)
         for size, note in self.view.checkpoints():
             self.put(f"checkpoints/{size}", note)
+        for size, note in self.view.cosigned():
+            # Cosignatures come in one after another; nothing else about a checkpoint ever changes.
+            self.put(f"checkpoints/{size}", note, anew=self.length(f"checkpoints/{size}") != len(note))
         self.put("holds.jsonl", b"", anew=True)
         self.put("README.md", (files("consentkit.evidence") / "pack.md").read_bytes(), anew=True)
         self.sync_folders()
-        self.put(_CHECKPOINT, self.head.checkpoint, anew=True)
+        self.put(_CHECKPOINT, with_cosignatures(self.view, self.head), anew=True)
         self.sync_folders()
         self.drop_partial(old)
 
@@ -146,6 +150,11 @@ class _Pack:
     def has(self, place: str) -> bool:
         """Say whether the folder has a file; one that is there is whole."""
         return (self.folder / place).exists()
+
+    def length(self, place: str) -> int:
+        """Return the size of a file in bytes, 0 if it is not there."""
+        path = self.folder / place
+        return path.stat().st_size if path.exists() else 0
 
     def put(self, place: str, data: bytes, *, anew: bool = False) -> None:
         """Write a file whole or not at all, unless it is there and cannot have changed."""

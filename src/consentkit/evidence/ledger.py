@@ -11,7 +11,6 @@ import hashlib
 import logging
 import os
 import time
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -21,17 +20,22 @@ from threading import RLock
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
+from attrs import frozen
+
 from consentkit.errors import (
     ConsentkitError,
     InvalidNote,
     InvalidRecord,
     LedgerBusy,
+    LedgerClosed,
     LedgerConflict,
     LedgerCorrupt,
     LedgerError,
+    LedgerRolledBack,
     LedgerUnavailable,
     OutcomeUnknown,
 )
+from consentkit.evidence._forks import follow
 from consentkit.evidence.batch import (
     MAX_SKEW,
     Appended,
@@ -42,11 +46,13 @@ from consentkit.evidence.batch import (
     Snapshot,
     Work,
 )
-from consentkit.evidence.entry import KeyEntry, NoticeEntry, PolicyEntry, parse_entry
+from consentkit.evidence.entry import KeyEntry, NoticeEntry, PolicyEntry, PredecessorEntry, parse_entry
 from consentkit.evidence.export import Progress, export
 from consentkit.evidence.hashes import check_head
+from consentkit.evidence.heads import with_cosignatures
 from consentkit.evidence.keyring import KeyRing
 from consentkit.evidence.opening import Opening
+from consentkit.evidence.outside import Outside
 from consentkit.evidence.receipt import Receipt, make_receipt
 from consentkit.evidence.record import RecordDraft, disclosed, parse_record
 from consentkit.evidence.sequencer import QUEUE_LIMIT, Item, Sequencer, settle
@@ -55,6 +61,7 @@ from consentkit.keys import Keys
 from consentkit.tlog import Checkpoint, NoteSigner, open_checkpoint, parse_note
 
 if TYPE_CHECKING:
+    from consentkit.evidence.witness import Witness
     from consentkit.policy import Policy
 
 __all__ = ["EventHook", "Ledger", "system_clock"]
@@ -66,7 +73,7 @@ _URGENT: Final = frozenset({"refused", "withdrawn", "objected"})
 
 
 class EventHook(Protocol):
-    """What is told of `ledger.busy`, `ledger.unavailable` and `ledger.reopened`."""
+    """What is told of `ledger.busy`, `.unavailable`, `.reopened`, `witness.late`, `.refused`, `highwater.late`."""
 
     def __call__(self, event: str, /, **data: object) -> object:
         """Take note of an event. There is nothing personal in `data`; what this raises is logged."""
@@ -93,16 +100,24 @@ class Ledger:
         random: Callable[[int], bytes] = os.urandom,
         on_event: EventHook | None = None,
         queue_limit: int = QUEUE_LIMIT,
+        witnesses: Sequence[Witness] = (),
+        high_water: str | None = None,
     ) -> None:
         self._store, self._keys, self._url = store, keys, url
         self._clock, self._on_event = clock, on_event
         self._builder = Builder(keys, clock, random)
         self._verifier = NoteSigner(keys.log_name, keys.log).verifier
+        self._name_line = f"{keys.log_name}\n".encode()
         self._sequencer: Sequencer[RecordWork] = Sequencer(self._process, limit=queue_limit)
         self._gate = RLock()
         self._size = 0
         self._sound = True
-        _open_ledgers.add(self)
+        self._closed = False
+        inside = self._inside = _Inside(self)
+        self._outside = Outside(
+            inside, self._emit, self._verifier, witnesses=witnesses, high_water=high_water
+        )
+        follow(inside)
 
     @classmethod
     def open(
@@ -115,21 +130,35 @@ class Ledger:
         on_event: EventHook | None = None,
         create: bool = True,
         queue_limit: int = QUEUE_LIMIT,
+        witnesses: Sequence[Witness] = (),
+        high_water: str | None = None,
+        predecessor: PredecessorEntry | None = None,
     ) -> Self:
         """Open the ledger at `url` (`sqlite:///path/consent.db`), and make it when it is not there.
 
         The stored head is verified under the log key, and the record key is introduced if it is new. `clock`
-        gives UTC milliseconds, `random` as many random bytes as it is asked for. Raises LedgerUnavailable when
-        there is none or it cannot be used, LedgerCorrupt when it is not what the log key signed, LedgerError when
-        it is the ledger of another log name, InvalidKey when the record key was retired.
+        gives UTC milliseconds, `random` as many random bytes as it is asked for. `witnesses` cosign its heads in
+        the background; `high_water` is the URL of the place by which a restored backup is noticed (see
+        `consentkit.evidence.highwater`); `predecessor` begins a new log that carries on after another.
+
+        Raises LedgerUnavailable when there is none or it cannot be used, LedgerCorrupt when it is not what the log
+        key signed, LedgerRolledBack when it has gone back behind its high-water mark, LedgerError when it is the
+        ledger of another log name, InvalidKey when the record key was retired.
         """
-        store = open_store(url, create=create)
         ledger = cls(
-            store, keys, url=url, clock=clock, random=random, on_event=on_event, queue_limit=queue_limit
+            open_store(url, create=create),
+            keys,
+            url=url,
+            clock=clock,
+            random=random,
+            on_event=on_event,
+            queue_limit=queue_limit,
+            witnesses=witnesses,
+            high_water=high_water,
         )
         try:
             ledger._verify()
-            ledger.introduce_keys()
+            ledger.introduce_keys(predecessor)
         except BaseException:
             ledger.close()
             raise
@@ -146,7 +175,9 @@ class Ledger:
     def close(self) -> None:
         """Record what is queued, then let go of the store. The ledger takes no more decisions."""
         self._sequencer.close()
+        self._outside.close()
         with self._gate:
+            self._closed = True
             self._store.release()
 
     # What is there
@@ -163,9 +194,19 @@ class Ledger:
             return self._head(view).size
 
     def checkpoint(self) -> bytes:
-        """Return the log's signed head, a C2SP checkpoint."""
+        """Return the log's signed head, a C2SP checkpoint, with the cosignatures that it has so far."""
         with self._view() as view:
-            return self._head(view).checkpoint
+            return with_cosignatures(view, self._head(view))
+
+    def cosigned(self, limit: int | None = None) -> tuple[bytes, ...]:
+        """Return the checkpoints that witnesses cosigned, newest first, `limit` at most."""
+        with self._view() as view:
+            return tuple(note for _, note in view.cosigned(limit=limit))
+
+    def cosign(self) -> bytes:
+        """Have the witnesses cosign the head now, and return it with what they signed; see `on_event` for the rest."""
+        self._outside.cosign()
+        return self.checkpoint()
 
     def policies(self) -> tuple[bytes, ...]:
         """Return the canonical forms of all policies that were in force, oldest first."""
@@ -255,13 +296,15 @@ class Ledger:
             self._publish(NoticeEntry(digest), html)
         return digest
 
-    def introduce_keys(self) -> None:
-        """Enter the log key and the record key, unless that was done before.
+    def introduce_keys(self, predecessor: PredecessorEntry | None = None) -> None:
+        """Enter the log key and the record key, unless that was done before; `predecessor` first, in a new log.
 
         Raises InvalidKey for a key that was retired or revoked.
         """
         keys = (("log", self._keys.log), ("record", self._keys.record))
         works = [Publication(KeyEntry("add", use, key.key_id, key.public_key)) for use, key in keys]
+        if predecessor is not None and not self._size:
+            works.insert(0, Publication(predecessor))
         for outcome in self._write(works).outcomes:
             if isinstance(outcome, ConsentkitError):
                 raise outcome
@@ -313,6 +356,7 @@ class Ledger:
             failure.__cause__ = error
             outcomes = [failure] * len(items)
         settle(zip(items, outcomes, strict=True))
+        self._outside.start()
 
     def _write(self, works: Sequence[Work]) -> Built:
         """Build, sign and commit. Records are signed outside the lock, and again if the log has moved on."""
@@ -339,6 +383,7 @@ class Ledger:
         if built.batch is not None:
             self._store.commit(built.batch)
             self._size = built.batch.new.size
+            self._outside.wake()
         return built
 
     def _settle_unknown(self, built: Built, error: LedgerError) -> Built:
@@ -374,6 +419,7 @@ class Ledger:
         with self._view() as view:
             head = view.head()
             if head is None:
+                self._outside.check(view, head)
                 return
             try:
                 checkpoint = open_checkpoint(head.checkpoint, self._verifier)
@@ -384,7 +430,13 @@ class Ledger:
                 ) from error
             if (checkpoint.size, checkpoint.root) != (head.size, head.frontier.root()):
                 raise LedgerCorrupt("the ledger's head is not the one that was signed")
+            if head.size < self._size:
+                raise LedgerRolledBack(
+                    f"the ledger has {head.size} entries, and had {self._size} before it was opened anew",
+                    remedy="find out which copy of the database this is, and go back to the right one",
+                )
             check_head(view, head)
+            self._outside.check(view, head)
             self._size = head.size
 
     def _foreign(self, head: Head) -> LedgerError | None:
@@ -404,11 +456,15 @@ class Ledger:
         digests = [
             ("policy" if isinstance(work.entry, PolicyEntry) else "notice", work.entry.digest)
             for work in works
-            if isinstance(work, Publication) and not isinstance(work.entry, KeyEntry)
+            if isinstance(work, Publication) and isinstance(work.entry, PolicyEntry | NoticeEntry)
         ]
         with self._view() as view:
+            head = view.head()
+            if head is not None and not head.checkpoint.startswith(self._name_line):
+                # Another ledger took this one's place meanwhile: its log is not ours to sign.
+                raise self._foreign(head) or LedgerCorrupt("the ledger's head is damaged")
             return Snapshot(
-                view.head(),
+                head,
                 dict(view.tails(histories)) if histories else {},
                 _keyring(view),
                 frozenset(digest for kind, digest in digests if view.has(kind, digest)),
@@ -433,19 +489,52 @@ class Ledger:
         except Exception:  # noqa: BLE001  a hook's failure must not become the ledger's
             _log.exception("the event hook failed on %s", event)
 
-    # Forks
 
-    def _before_fork(self) -> None:
-        """Have no connection and no lock at the moment of a fork, if that can be had in time."""
-        if self._gate.acquire(timeout=_FORK_WAIT_SECONDS):
-            _paused.append(self)
-            self._store.release()
+@frozen(eq=False)
+class _Inside:
+    """A ledger's other face: to those who follow it, and to forks."""
 
-    def _after_fork(self) -> None:
+    ledger: Ledger
+
+    @contextmanager
+    def view(self) -> Iterator[View]:
+        """Read one consistent state."""
+        with self._open(), self.ledger._view() as view:
+            yield view
+
+    def keep(self, size: int, checkpoint: bytes, line: bytes) -> None:
+        """Keep a cosignature."""
+        with self._open():
+            self.ledger._store.keep_cosigned(size, checkpoint, line)
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        # A thread that outlives `close` must not connect anew.
+        with self.ledger._gate:
+            if self.ledger._closed:
+                raise LedgerClosed("the ledger is closed")
+            yield
+
+    def before_fork(self) -> bool:
+        """Have no connection, and hold the gate, at the moment of a fork, if that can be had in time."""
+        if not self.ledger._gate.acquire(timeout=_FORK_WAIT_SECONDS):
+            return False
+        try:
+            self.ledger._store.release()
+        except ConsentkitError:
+            _log.warning("a ledger could not be put aside for a fork", exc_info=True)
+        return True
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        self.ledger._gate.release()
+
+    def after_fork_in_child(self) -> None:
         """Make a child's copy of the ledger its own."""
-        self._store.abandon()
-        self._gate = RLock()
-        self._sequencer.reset()
+        self.ledger._store.abandon()
+        self.ledger._gate = RLock()
+        self.ledger._sequencer.reset()
+        self.ledger._outside.reset()
 
 
 def _keyring(view: View) -> KeyRing:
@@ -456,31 +545,3 @@ def _keyring(view: View) -> KeyRing:
 def _keyring_of(lines: tuple[tuple[int, bytes], ...]) -> KeyRing:
     # Read for every batch, and changed a few times in the life of a log.
     return KeyRing.of((index, parse_entry(line)) for index, line in lines)
-
-
-_open_ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
-_paused: list[Ledger] = []
-
-
-def _before_fork() -> None:
-    for ledger in list(_open_ledgers):
-        try:
-            ledger._before_fork()
-        except Exception:  # noqa: BLE001  a fork cannot be refused
-            _log.exception("a ledger could not be put aside for a fork")
-
-
-def _after_fork_in_parent() -> None:
-    while _paused:
-        _paused.pop()._gate.release()
-
-
-def _after_fork_in_child() -> None:
-    _paused.clear()
-    for ledger in list(_open_ledgers):
-        ledger._after_fork()
-
-
-os.register_at_fork(
-    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-)

@@ -17,6 +17,7 @@ from consentkit.errors import ConsentkitError, InvalidReceipt, LedgerCorrupt
 from consentkit.evidence._encoding import format_json, parse_json
 from consentkit.evidence.entry import KeyEntry, entry_line, format_entry, parse_entry
 from consentkit.evidence.hashes import StoredHashes
+from consentkit.evidence.heads import best_covering
 from consentkit.evidence.keyring import KeyRing
 from consentkit.evidence.opening import Opening, opening_members, read_opening
 from consentkit.evidence.record import disclosed, parse_record
@@ -150,12 +151,13 @@ def make_receipt(view: View, head: Head, index: int) -> Receipt | None:
     if opening is None or not index < head.size:
         return None
     read, key_id = StoredHashes(view), parse_record(opening.record).key_id
+    size, checkpoint = best_covering(view, head, index)
     key = KeyRing.of((at, parse_entry(line)) for at, line in view.key_entries()).find("record", key_id)
     if key is None:
         raise LedgerCorrupt(f"the log never introduced key {key_id}, which signed record {index}")
 
     def prove(place: int) -> TlogProof:
-        return TlogProof(place, prove_inclusion(place, head.size, read), head.checkpoint)
+        return TlogProof(place, prove_inclusion(place, size, read), checkpoint)
 
     key_entry = format_entry(KeyEntry("add", "record", key_id, key.public_key))
     return Receipt(opening, prove(index), key_entry, prove(key.added))

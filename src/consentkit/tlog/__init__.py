@@ -48,6 +48,15 @@ A trust policy (c2sp.org/tlog-policy) says whom a verifier believes::
     witness W2 <vkey>
     group both all W1 W2
     quorum both
+
+A request by which a log asks a witness for its cosignature (c2sp.org/tlog-witness), and its answer::
+
+    old <size that the witness cosigned last>
+    <base64 of one hash of the consistency proof on each line>
+    <blank line>
+    <the checkpoint>
+
+    200 and signature lines, 409 and another size, or a refusal
 """
 
 from consentkit.tlog.merkle import (
@@ -83,6 +92,7 @@ from consentkit.tlog.note import (
     open_checkpoint,
     open_note,
     parse_note,
+    parse_signatures,
     sign_note,
 )
 from consentkit.tlog.proof import TlogProof
@@ -101,7 +111,17 @@ from consentkit.tlog.tiles import (
     tile_path,
     tiles_for,
 )
-from consentkit.tlog.witness import NO_QUORUM, Group, LogKey, QuorumResult, TrustPolicy, Witness
+from consentkit.tlog.witness import (
+    NO_QUORUM,
+    Group,
+    LogKey,
+    QuorumResult,
+    TrustPolicy,
+    Witness,
+    add_checkpoint_body,
+    monitoring_path,
+    parse_size,
+)
 
 __all__ = [
     "EMPTY_ROOT",
@@ -129,6 +149,7 @@ __all__ = [
     "TrustPolicy",
     "VerifierKey",
     "Witness",
+    "add_checkpoint_body",
     "add_signatures",
     "build_tiles",
     "check_consistency",
@@ -141,11 +162,14 @@ __all__ = [
     "entries_path",
     "leaf_hash",
     "leaf_hashes",
+    "monitoring_path",
     "new_tiles",
     "node_hash",
     "open_checkpoint",
     "open_note",
     "parse_note",
+    "parse_signatures",
+    "parse_size",
     "parse_tile_path",
     "prove_consistency",
     "prove_inclusion",

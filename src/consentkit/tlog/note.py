@@ -34,6 +34,7 @@ __all__ = [
     "open_checkpoint",
     "open_note",
     "parse_note",
+    "parse_signatures",
     "sign_note",
 ]
 
@@ -192,6 +193,14 @@ def _parse_signatures(lines: str) -> tuple[Signature, ...]:
     return tuple(map(_parse_signature, lines[:-1].split("\n")))
 
 
+def parse_signatures(data: bytes) -> tuple[Signature, ...]:
+    """Parse signature lines that come without their note, as a witness sends them, and verify none of them.
+
+    Raises InvalidNote when any of them is malformed.
+    """
+    return _parse_signatures(_decode(data))
+
+
 def parse_note(data: bytes) -> tuple[bytes, tuple[Signature, ...]]:
     """Split a signed note into its text and its signatures, without verifying any of them.
 
@@ -282,7 +291,7 @@ def add_signatures(note: bytes, lines: bytes) -> bytes:
     Raises InvalidNote when either is malformed. Verifies nothing: open the result.
     """
     text, old = parse_note(note)
-    signatures = dict.fromkeys((*old, *_parse_signatures(_decode(lines))))
+    signatures = dict.fromkeys((*old, *parse_signatures(lines)))
     if len(signatures) > MAX_SIGNATURES:
         raise InvalidNote(f"the note would have more than {MAX_SIGNATURES} signatures")
     return text + b"\n" + b"".join(signature.line() for signature in signatures)

@@ -1,17 +1,31 @@
-"""Whom an auditor trusts: logs, witnesses, and how many of them must have cosigned (c2sp.org/tlog-policy)."""
+"""Whom an auditor trusts: logs, witnesses, and how many of them must have cosigned (c2sp.org/tlog-policy).
+
+And what a log sends to a witness, byte for byte (c2sp.org/tlog-witness); who sends it is others' business.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 
 from attrs import frozen
 
 from consentkit.errors import InvalidKey, InvalidNote, InvalidProof, InvalidTrust
-from consentkit.tlog._text import parse_decimal
+from consentkit.tlog._text import encode_base64, parse_decimal
 from consentkit.tlog.note import Algorithm, Checkpoint, Note, VerifierKey, open_note
 
-__all__ = ["NO_QUORUM", "Group", "LogKey", "QuorumResult", "TrustPolicy", "Witness"]
+__all__ = [
+    "NO_QUORUM",
+    "Group",
+    "LogKey",
+    "QuorumResult",
+    "TrustPolicy",
+    "Witness",
+    "add_checkpoint_body",
+    "monitoring_path",
+    "parse_size",
+]
 
 NO_QUORUM = "none"
 
@@ -135,6 +149,27 @@ class TrustPolicy:
             members = " ".join(words[member] for member in group.members)
             words[group.name] = f"{group.threshold} of ({members})"
         return words[self.quorum]
+
+
+def add_checkpoint_body(old_size: int, proof: Sequence[bytes], checkpoint: bytes) -> bytes:
+    """Return the body of a request to `<prefix>/add-checkpoint`.
+
+    `proof` shows that the tree of `checkpoint` begins with the one of `old_size` leaves that the witness cosigned
+    last (c2sp.org/tlog-witness, "add-checkpoint").
+    """
+    lines = [f"old {old_size}", *map(encode_base64, proof), "", ""]
+    return "\n".join(lines).encode() + checkpoint
+
+
+def parse_size(data: bytes) -> int | None:
+    """Return the size that a witness answers with when `old` was another one; None if it is no size."""
+    text = data.decode("ascii", "replace")
+    return parse_decimal(text[:-1]) if text.endswith("\n") else None
+
+
+def monitoring_path(log_name: str) -> str:
+    """Return where, below its prefix, a witness shows the newest checkpoint of a log that it cosigned."""
+    return f"{sha256(log_name.encode()).hexdigest()}/checkpoint"
 
 
 class _Parser:
