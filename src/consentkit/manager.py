@@ -26,11 +26,10 @@ from consentkit.consent import (
     Signals,
     Story,
     decide,
-    parse_gpc,
     resolve,
 )
-from consentkit.consent.cookie import NO_COOKIES, CookieState, encode, encode_id, fit, read
-from consentkit.consent.decision import DAY, MILLISECOND, settle
+from consentkit.consent.cookie import encode, encode_id, fit
+from consentkit.consent.decision import MILLISECOND, settle
 from consentkit.errors import ConsentkitError, InvalidOption, PolicyError
 from consentkit.evidence import Choice, Ledger, RecordDraft
 from consentkit.evidence.ledger import EventHook, system_clock
@@ -41,26 +40,15 @@ from consentkit.web.jar import Jar
 from consentkit.web.language import language_of
 from consentkit.web.protocol import Decided, Options, Visit
 from consentkit.web.request import Request
+from consentkit.web.visits import VisitReader
 
 __all__ = ["ConsentManager"]
 
 _log = logging.getLogger(__name__)
 
-_RENEW_AFTER: Final = 30 * DAY
-_REMEMBERED: Final = 4096
-_LONGEST_KEY: Final = 4096
 _REGION: Final = re.compile(r"[A-Z]{2}(?:-[A-Z0-9]{1,3})?|[A-Z][A-Z-]{1,31}")
-_UNREADABLE: Final = Decisions(unreadable=True)
 _UNKNOWN: Final = NoticeRef("", "", "", Model.OPT_IN, "", "")
 """Stands for a notice that was never published here: it can be refused, not accepted."""
-
-
-@attrs.frozen
-class _Read:
-    """What was read from one set of cookies, and from when on it holds."""
-
-    state: CookieState
-    since: int
 
 
 @attrs.frozen
@@ -108,8 +96,7 @@ class ConsentManager:
         self._by_digest = {notice.digest: notice for notice in self._notices.values()}
         self._old_policies = self.history.earlier
         self._lock = Lock()
-        self._remembered: dict[tuple[Any, ...], _Read] = {}
-        self._resolved: dict[tuple[Any, ...], tuple[int, Consent]] = {}
+        self._visits = VisitReader(self.history, keys.cookie, options, self._usable)
 
     @classmethod
     def open(
@@ -129,7 +116,7 @@ class ConsentManager:
         `ledger` is a URL such as `sqlite:///consent.db`; `keys` a folder that `consentkit keys new` wrote, or
         keys. `region` tells where a request comes from (see `consentkit.web.region`), `language` overrides
         `Accept-Language`, `clock` gives UTC milliseconds, `on_event` is told what happens. Further options
-        are those of `consentkit.web.Options`.
+        are those of `consentkit.web.protocol.Options`.
 
         Raises PolicyError, InvalidKey, InvalidOption or LedgerError, each saying what to do.
         """
@@ -180,13 +167,10 @@ class ConsentManager:
 
     def visit(self, request: Request) -> Visit:
         """Read what a request says of its visitor. Writes nothing and raises for nothing that was sent."""
-        now = self.clock()
-        jar = Jar.of(request, self.options)
-        state = self._read(request, jar, now)
-        decisions = self._usable(state)
-        signals = Signals(parse_gpc(request.header_values(b"sec-gpc")))
-        consent = self._resolve(state, decisions, self.region(request), signals, now)
-        return Visit(decisions, consent, state.id, state.present, self._renewals(jar, state, decisions, now))
+        return self._visits.read(request, self.region(request), self.clock())
+
+    def _usable(self, log_name: str, index: int) -> bool:
+        return self.ledger.usable(log_name, index)
 
     def resolve(self, decisions: Decisions, region: str | None, signals: Signals) -> Consent:
         """Work out what follows from decisions that did not come by cookie."""
@@ -212,69 +196,6 @@ class ConsentManager:
         except Exception:  # noqa: BLE001
             _log.exception("%r failed; consentkit goes on without its answer", callable_)
             return None
-
-    def _read(self, request: Request, jar: Jar, now: int) -> CookieState:
-        raw = tuple(request.header_values(b"cookie"))
-        if not any(b"consent" in header for header in raw):
-            return NO_COOKIES
-        key = (raw, jar.name, request.host)
-        known = self._remembered.get(key)
-        if known is not None and known.since <= now:
-            return known.state
-        state = read(
-            request.cookies,
-            history=self.history,
-            keys=self._keys.cookie,
-            scopes=jar.scopes,
-            name=jar.name,
-            now=now,
-        )
-        # What was unreadable may be read later, and an unsigned refusal is always made now.
-        if not (state.unsigned or state.strays or state.decisions.unreadable) and len(raw[0]) < _LONGEST_KEY:
-            _remember(self._remembered, key, _Read(state, now))
-        return state
-
-    def _usable(self, state: CookieState) -> Decisions:
-        """Deny what the log no longer bears out: an entry of another log, beyond its head, or erased."""
-        decisions, id_cookie = state.decisions, state.id
-        if not decisions.grants:
-            return decisions
-        try:
-            held = id_cookie is not None and self.ledger.usable(id_cookie.log_name, id_cookie.index)
-        except ConsentkitError as error:
-            _log.warning("a grant could not be looked up in the ledger: %s", error)
-            held = False
-        return decisions if held else _UNREADABLE
-
-    def _resolve(
-        self, state: CookieState, decisions: Decisions, region: str | None, signals: Signals, now: int
-    ) -> Consent:
-        if state.unsigned or state.strays:
-            return resolve(self.history, region, decisions, signals, now)
-        key = (state.value, decisions.unreadable, region, signals.gpc)
-        known = self._resolved.get(key)
-        if known is not None and known[0] <= now < known[1].valid_until:
-            return known[1]
-        consent = resolve(self.history, region, decisions, signals, now)
-        _remember(self._resolved, key, (now, consent))
-        return consent
-
-    def _renewals(self, jar: Jar, state: CookieState, decisions: Decisions, now: int) -> tuple[bytes, ...]:
-        """Sign an unsigned refusal, and set a refusal again before browsers forget it."""
-        if not state.present or decisions.unreadable:
-            return ()
-        if state.unsigned:
-            refusal = Decisions(blanket=decisions.blanket, blanket_exempt=True)
-            value = encode(settle(refusal, now), self.history, self._keys.cookie, jar.scope, None)
-            return (jar.set(value), *jar.drop_others(state.present))
-        refused = any(not story.granted for story in decisions.stories())
-        newest = max((story.time for story in decisions.stories()), default=now)
-        if state.value is None or not refused or now - newest < _RENEW_AFTER:
-            return ()
-        again = [jar.set(state.value)]
-        if decisions.grants and state.id is not None:
-            again.append(jar.set_id(encode_id(state.id)))
-        return tuple(again)
 
     # Notices
 
@@ -525,10 +446,3 @@ def _expiry(outcome: Outcome, regime: Regime) -> int | None:
     told = (*outcome.categories.values(), *outcome.services.values())
     lifetime = regime.consent_lifetime // MILLISECOND
     return max((story.time + lifetime for story in told if story.granted), default=None)
-
-
-def _remember(cache: dict[Any, Any], key: Any, value: Any) -> None:
-    """Keep a value in a bounded cache; a full one starts over, which costs less than keeping an order."""
-    if len(cache) >= _REMEMBERED:
-        cache.clear()
-    cache[key] = value

@@ -97,6 +97,12 @@ class Visit:
     id: IdCookie | None
     present: frozenset[str] = frozenset()
     set_cookies: tuple[bytes, ...] = ()
+    grants: bool = attrs.field(init=False)
+    """Whether the decisions grant anything."""
+
+    @grants.default
+    def _any_grants(self) -> bool:
+        return self.decisions.grants
 
 
 @attrs.frozen(kw_only=True)
