@@ -3,11 +3,15 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import support
+
+if TYPE_CHECKING:
+    from tests.postgres_server import PostgresServer
 
 # No deadline and no stop-watch on examples: a busy machine is not a broken law. What CI finds, CI finds again.
 settings.register_profile(
@@ -72,3 +76,14 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     yield start
     for running in reversed(started):
         running.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> "Iterator[PostgresServer]":
+    """A PostgreSQL server; ``postgres.url()`` is that of a ledger in it which is not there yet."""
+    from tests.postgres_server import programs, running
+
+    if (found := programs()) is None:
+        pytest.skip("no PostgreSQL: set CONSENTKIT_PG_BIN to the folder of initdb and postgres")
+    with running(found) as server:
+        yield server

@@ -18,7 +18,9 @@ from consentkit.errors import LedgerUnavailable
 from consentkit.evidence.opening import Opening
 from consentkit.tlog import Frontier, Growth
 
-__all__ = ["Batch", "Head", "NewOpening", "Published", "Store", "Tail", "View", "open_store"]
+__all__ = ["Batch", "Head", "NewOpening", "Published", "Store", "Tail", "View", "open_store", "shown_url"]
+
+_REMEDY = "write it like sqlite:///path/consent.db, or postgresql://user@host/database?ledger=name"
 
 
 @frozen
@@ -169,21 +171,36 @@ class Store(Protocol):
 def open_store(url: str, *, create: bool = False, read_only: bool = False) -> Store:
     """Return the store that a ledger's URL names; `sqlite:///consent.db` is relative, `sqlite:////...` absolute.
 
-    Raises LedgerUnavailable for a scheme that is not known and for a URL without a file.
+    `consentkit.evidence.postgres` tells what a `postgresql://` URL may say. Raises LedgerUnavailable for a scheme
+    that is not known, for a URL without a file, and when a driver is not installed.
     """
-    scheme, found, path = url.partition("://")
-    if not found or scheme != "sqlite":
-        raise LedgerUnavailable(
-            f"{url!r} is not the URL of a ledger", remedy="write it like sqlite:///path/consent.db"
-        )
+    scheme, _, path = url.partition("://")
+    if scheme == "postgresql":
+        return _postgres(url, create=create, read_only=read_only)
+    if scheme != "sqlite" or not path:
+        raise LedgerUnavailable(f"{shown_url(url)!r} is not the URL of a ledger", remedy=_REMEDY)
     from consentkit.evidence.sqlite import SQLiteStore  # noqa: PLC0415  no other store needs SQLite
 
     return SQLiteStore(Path(_file(url, path)), create=create, read_only=read_only)
 
 
+def shown_url(url: str) -> str:
+    """Return a ledger's URL as it may be shown: without user, password and parameters."""
+    scheme, found, rest = url.partition("://")
+    return url if scheme == "sqlite" else f"{scheme}{found}{rest.partition('?')[0].rpartition('@')[2]}"
+
+
+def _postgres(url: str, *, create: bool, read_only: bool) -> Store:
+    try:
+        from consentkit.evidence.postgres import PostgresStore  # noqa: PLC0415  an extra, for those who need it
+    except ImportError as error:
+        raise LedgerUnavailable(
+            f"psycopg cannot be loaded: {error}", remedy="pip install 'consentkit[postgres]'"
+        ) from error
+    return PostgresStore(url, create=create, read_only=read_only)
+
+
 def _file(url: str, path: str) -> str:
     if not path.startswith("/") or path in ("/", "/:memory:") or "?" in path or "\0" in path:
-        raise LedgerUnavailable(
-            f"{url!r} names no database file", remedy="write it like sqlite:///path/consent.db"
-        )
+        raise LedgerUnavailable(f"{url!r} names no database file", remedy=_REMEDY)
     return path[1:]

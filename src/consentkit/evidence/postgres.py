@@ -1,0 +1,428 @@
+"""The store for many machines: one schema of a PostgreSQL database for each ledger.
+
+The URL is that of libpq (`postgresql://user@host:5432/database?sslmode=verify-full`), with one parameter more:
+`ledger` names the ledger, and with it the schema (`consentkit` where it is left out). A name is a lower-case
+letter followed by at most 47 lower-case letters, digits and underscores. Ledgers in one database share nothing:
+each has its tables, its lock, its format, and can be dropped by itself.
+
+A batch is one transaction. It begins by waiting for an advisory lock, which PostgreSQL grants in the order in
+which it was asked for, and then reads the head: where that has moved on nothing is written. The lock goes with the
+transaction, so it is free the moment the outcome is settled, and whoever holds it after a failed COMMIT knows that
+the outcome is settled. No state is kept in the session, so a pooler that hands out connections by transaction may
+stand in between. Text that a server or a driver writes into an error can hold what nobody should read in a log, so
+only its first line is passed on, and nothing that is quoted in it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from itertools import count
+from typing import Any, Final, LiteralString, NoReturn
+
+import psycopg
+from psycopg import errors, sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import TransactionStatus
+
+from consentkit.errors import LedgerConflict, LedgerCorrupt, LedgerError, LedgerUnavailable, OutcomeUnknown
+from consentkit.evidence._postgres_tables import HEAD, MARK, MIGRATIONS, PostgresView, State, write
+from consentkit.evidence.store import Batch, View
+
+__all__ = ["PostgresStore"]
+
+_log = logging.getLogger(__name__)
+
+_OLDEST_SERVER: Final = 130_000  # gen_random_uuid()
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")
+_DEFAULT_NAME: Final = "consentkit"
+_REMEDY: Final = "write it like postgresql://user@host/database?ledger=name"
+# A peer that has gone without a word is noticed in half a minute; the URL may say otherwise.
+_DEFAULTS: Final = {
+    "connect_timeout": "10",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "25000",
+}
+_READ: Final[LiteralString] = (
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path TO {schema}; "
+)
+# Whoever waits outlasts a holder that is dead to the server: that one's transaction is ended before.
+_WRITE: Final[LiteralString] = (
+    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL search_path TO {schema};"
+    " SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit')"
+    " WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);"
+    " SET LOCAL idle_in_transaction_session_timeout TO '30s'; SET LOCAL lock_timeout TO '60s';"
+    " SELECT pg_advisory_xact_lock({key}); "
+)
+_FOUND: Final[LiteralString] = (
+    "SELECT to_regnamespace({name}) IS NOT NULL, to_regclass({mark}) IS NOT NULL,"
+    " (SELECT count(*) FROM pg_class WHERE relnamespace = to_regnamespace({name})), current_setting('fsync')"
+)
+_CONFLICTS: Final = (errors.UniqueViolation, errors.SerializationFailure, errors.DeadlockDetected)
+_DAMAGE: Final = (errors.DataCorrupted, errors.IndexCorrupted)
+_QUOTED: Final = re.compile(r"""(["'])(?:(?!\1).)*\1""")
+_MISSING: Final = (errors.UndefinedTable, errors.InvalidSchemaName)
+
+
+class PostgresStore:
+    """A `Store` in one schema of a database. With `create`, the schema is made when it is not there.
+
+    Needs PostgreSQL 13 or later. Raises LedgerUnavailable for a URL that cannot be read.
+    """
+
+    def __init__(self, url: str, *, create: bool = False, read_only: bool = False) -> None:
+        self._url = url
+        self._name, self._parameters = _parse(url)
+        if not read_only:
+            self._parameters.setdefault("target_session_attrs", "read-write")
+        self._create = create and not read_only
+        self._read_only = read_only
+        self._connection: psycopg.Connection | None = None
+        self._number: str | None = None  # of the ledger that was there at first
+        self._locked = False
+        self._turn: State | None = None  # what was found when the transaction with the lock began
+
+    @contextmanager
+    def view(self) -> Iterator[View]:
+        """Read one consistent state; while the lock is held, the one that it protects."""
+        state = self._take_turn() if self._locked else self._begin(self._statement(_READ + HEAD))
+        try:
+            with self._explaining():
+                yield PostgresView(self._connect(), state.head)
+        finally:
+            if not self._locked:
+                self._rollback()
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Wait for this process's turn to write; the server gives turns in order, and ends those of the dead."""
+        self._take_turn()
+        self._locked = True
+        try:
+            yield
+        finally:
+            self._locked = False
+            self._rollback()
+
+    def commit(self, batch: Batch) -> None:
+        """Write a batch durably, or nothing of it; takes the lock unless the caller holds it."""
+        if not self._locked:
+            with self.lock():
+                return self.commit(batch)
+        if self._take_turn().head != batch.old:
+            raise LedgerConflict("the ledger moved on while records were signed")
+        with self._explaining():
+            written = write(self._connect(), batch)
+        if not written:
+            self._rollback()
+            raise LedgerConflict("the ledger moved on while records were signed")
+        return self._commit()
+
+    def keep_cosigned(self, size: int, checkpoint: bytes, line: bytes) -> None:
+        """Keep a witness's signature line for the checkpoint of `size`, together with those kept before."""
+        self._change(
+            "INSERT INTO cosigned VALUES (%(size)b, %(checkpoint)b::bytea || %(line)b::bytea)"
+            " ON CONFLICT (size) DO UPDATE SET note = cosigned.note || %(line)b::bytea"
+            " WHERE position(%(line)b::bytea IN cosigned.note) = 0",
+            {"size": size, "checkpoint": checkpoint, "line": line},
+        )
+
+    def set_aside(self) -> str:
+        """Rename the schema, once no other session of the ledger is there; returns the URL that it has from then on.
+
+        A process that comes back later finds another ledger under the name, and refuses to go on. A password in
+        the URL is left out of the one that is returned.
+        """
+        with self.lock():
+            with self._explaining():
+                aside = self._rename(self._connect())
+            self._commit()
+        self._number = None
+        return _renamed(self._url, aside)
+
+    def recover(self) -> None:
+        """Connect anew, wait until what was under way is settled, and make what is there durable.
+
+        A backend that was lost in the middle of COMMIT holds the lock until that has succeeded or failed. Then
+        one's own durable write puts everything before it on disk, and on the standbys that are waited for.
+        """
+        self.release()
+        if self._read_only:
+            self._connect()
+        else:
+            self._change("UPDATE head SET time = time", {})
+
+    def release(self) -> None:
+        """Close the connection; a transaction that is open is undone by that."""
+        connection, self._connection = self._connection, None
+        self._turn = None
+        if connection is not None:
+            connection.close()
+
+    def abandon(self) -> None:
+        """Let go of the parent's connection, so that it ends with the parent and not with this process.
+
+        Only this process's copy of the socket goes. Were it kept, a dead parent's transaction would go on holding
+        the lock; were it closed in the usual way, libpq would say goodbye in the parent's name.
+        """
+        connection = self._connection
+        if connection is not None and not connection.closed:
+            nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            os.dup2(nowhere, connection.fileno(), inheritable=False)
+            os.close(nowhere)
+        self._locked = False
+        self.release()
+
+    def _rename(self, connection: psycopg.Connection) -> str:
+        others = (
+            "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s"
+            " AND pid <> pg_backend_pid()"
+        )
+        if connection.execute(others, (self._parameters["application_name"],)).rowcount:
+            raise LedgerUnavailable(
+                f"{self._here} is in use", remedy="stop everything that uses the ledger first"
+            )
+        taken = {name for (name,) in connection.execute("SELECT nspname FROM pg_namespace")}
+        aside = next(name for n in count(1) if (name := f"{self._name}_old_{n}") not in taken)
+        rename = sql.SQL("ALTER SCHEMA {} RENAME TO {}")
+        connection.execute(rename.format(sql.Identifier(self._name), sql.Identifier(aside)))
+        return aside
+
+    # Transactions
+
+    @property
+    def _here(self) -> str:
+        return f"the ledger {self._name} on PostgreSQL"
+
+    def _take_turn(self) -> State:
+        """Begin the transaction that holds the lock, unless it is under way."""
+        if self._turn is None:
+            self._turn = self._begin(self._statement(_WRITE + HEAD))
+        return self._turn
+
+    def _rollback(self) -> None:
+        """Undo the transaction that is open, if any."""
+        self._turn = None
+        connection = self._connection
+        if connection is not None and connection.info.transaction_status != TransactionStatus.IDLE:
+            try:
+                connection.execute("ROLLBACK")
+            except psycopg.Error:
+                self.release()
+
+    def _begin(self, statements: sql.Composed) -> State:
+        """Begin a transaction with the head that it finds.
+
+        A connection may have died since it was last used, with the server or a firewall in between. Nothing has
+        happened yet, so it is simply made anew.
+        """
+        again = self._connection is not None
+        connection = self._connect()
+        try:
+            cursor = connection.execute(statements)
+            while cursor.nextset():
+                pass
+            return self._checked(State.of(_row(cursor)))
+        except psycopg.Error as error:
+            if not (again and connection.broken):
+                self._fail(error)
+        except BaseException:
+            self.release()
+            raise
+        self.release()
+        return self._begin(statements)
+
+    def _checked(self, state: State) -> State:
+        """Refuse a ledger that is not the one that it was. Whoever waited for the lock may find it changed."""
+        if state.version != len(MIGRATIONS):
+            raise LedgerUnavailable(
+                f"{self._here} was given format {state.version} by another version of consentkit",
+                remedy="run the same version everywhere",
+            )
+        if self._number not in (None, state.number):
+            raise LedgerUnavailable(
+                f"{self._here} is another one than it was", remedy="start the process anew"
+            )
+        self._number = state.number
+        return state
+
+    def _change(self, statement: LiteralString, values: dict[str, object]) -> None:
+        """Run one statement in a durable transaction of its own."""
+        with self.lock():
+            with self._explaining():
+                self._connect().execute(statement, values)
+            self._commit()
+
+    def _commit(self) -> None:
+        """End the transaction durably."""
+        self._turn = None
+        try:
+            done = self._connect().execute("COMMIT").statusmessage
+        except psycopg.Error as error:
+            self.release()
+            raise OutcomeUnknown(f"{self._here}: the commit failed: {_gist(error)}") from None
+        if done != "COMMIT":
+            raise LedgerUnavailable(f"{self._here}: the transaction had failed before it was committed")
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            self._fail(error)
+
+    def _fail(self, error: psycopg.Error) -> NoReturn:
+        """End the transaction and raise what the error means, without the error itself."""
+        if isinstance(error, _CONFLICTS) and self._turn is not None:
+            self._rollback()
+            raise LedgerConflict("the ledger moved on while records were signed") from None
+        self.release()
+        raise self._explained(error) from None
+
+    def _explained(self, error: psycopg.Error) -> LedgerError:
+        what = f"{self._here}: {_gist(error)}"
+        if isinstance(error, _DAMAGE):
+            return LedgerCorrupt(what, remedy="restore the ledger from a backup")
+        if isinstance(error, _MISSING):
+            return LedgerUnavailable(what, remedy="check the name of the ledger; it may have been set aside")
+        return LedgerUnavailable(what, remedy="check the server, the network, and the rights of the user")
+
+    def _statement(self, text: LiteralString) -> sql.Composed:
+        mark = sql.Identifier(self._name, MARK).as_string()
+        return sql.SQL(text).format(
+            schema=sql.Identifier(self._name), name=self._name, mark=mark, key=_lock_key(self._name)
+        )
+
+    # Connections
+
+    def _connect(self) -> psycopg.Connection:
+        if self._connection is None:
+            self._connection = self._open()
+        return self._connection
+
+    def _open(self) -> psycopg.Connection:
+        try:
+            connection: psycopg.Connection = psycopg.connect(
+                make_conninfo(**self._parameters), autocommit=True
+            )
+        except psycopg.Error as error:
+            raise LedgerUnavailable(
+                f"{self._here} cannot be reached: {_gist(error)}",
+                remedy="check the URL of the ledger, the server and the network",
+            ) from None
+        try:
+            self._prepare(connection)
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, psycopg.Error):
+                raise self._explained(error) from None
+            raise
+        return connection
+
+    def _prepare(self, connection: psycopg.Connection) -> None:
+        """Check what the database is and holds; make the tables, or bring them up to date."""
+        if (server := connection.info.server_version) < _OLDEST_SERVER:
+            raise LedgerUnavailable(
+                f"{self._here}: the server is PostgreSQL {server // 10_000}",
+                remedy="PostgreSQL 13 or later is needed",
+            )
+        version = self._version(connection)
+        if version == len(MIGRATIONS):
+            return
+        if version is None and not self._create:
+            raise LedgerUnavailable(f"there is no {self._here[4:]}", remedy="check the URL of the ledger")
+        if self._read_only and version:
+            raise LedgerUnavailable(f"{self._here} has an older format", remedy="open it for writing once")
+        if self._read_only:
+            raise LedgerUnavailable(
+                f"the schema {self._name} holds no ledger", remedy="check the URL of the ledger"
+            )
+        connection.execute(self._statement(_WRITE))
+        self._migrate(connection, self._version(connection))
+        connection.execute("COMMIT")
+
+    def _version(self, connection: psycopg.Connection) -> int | None:
+        """Return the format of what is there: 0 for an empty schema, None for no schema at all."""
+        exists, marked, relations, fsync = _row(connection.execute(self._statement(_FOUND)))
+        if fsync != "on" and not self._read_only:
+            _log.warning("%s may lose what it has acknowledged: the server has fsync off", self._here)
+        if marked:
+            query = sql.SQL("SELECT version FROM {}").format(sql.Identifier(self._name, MARK))
+            (version,) = _row(connection.execute(query))
+            if version > len(MIGRATIONS):
+                raise LedgerUnavailable(
+                    f"{self._here} has format {version}, and this version knows {len(MIGRATIONS)}",
+                    remedy="update consentkit",
+                )
+            return int(version)
+        if relations:
+            raise LedgerUnavailable(
+                f"the schema {self._name} is that of another application",
+                remedy="give the ledger another name",
+            )
+        return 0 if exists else None
+
+    def _migrate(self, connection: psycopg.Connection, version: int | None) -> None:
+        if version is None:
+            connection.execute(self._statement("CREATE SCHEMA {schema}"))
+        for script in MIGRATIONS[version or 0 :]:
+            connection.execute(script)
+        if not version:
+            connection.execute("CREATE TABLE consentkit (version integer NOT NULL, number uuid NOT NULL)")
+            connection.execute("INSERT INTO consentkit VALUES (0, gen_random_uuid())")
+        connection.execute("UPDATE consentkit SET version = %s", (len(MIGRATIONS),))
+
+
+def _row(cursor: psycopg.Cursor) -> tuple[Any, ...]:
+    if (row := cursor.fetchone()) is None:
+        raise LedgerCorrupt("a table that has one row has none")
+    return row
+
+
+def _lock_key(name: str) -> int:
+    return int.from_bytes(sha256(f"consentkit {name}".encode()).digest()[:8], "big", signed=True)
+
+
+def _gist(error: psycopg.Error) -> str:
+    """Return what went wrong without names, addresses and values: the first line, from the last colon's cause on."""
+    text = error.diag.message_primary
+    if text is None:
+        lines = str(error).splitlines() or [type(error).__name__]
+        line = next((line for line in reversed(lines) if "failed: " in line), lines[0])
+        text = line.rpartition("failed: ")[2]
+    return _QUOTED.sub("...", text.strip())
+
+
+def _parse(url: str) -> tuple[str, dict[str, str]]:
+    """Take a ledger's URL apart: its name, and the parameters of the connection."""
+    base, _, query = url.partition("?")
+    pairs = [pair for pair in query.split("&") if pair]
+    names = [pair.partition("=")[2] for pair in pairs if pair.startswith("ledger=")] or [_DEFAULT_NAME]
+    rest = "&".join(pair for pair in pairs if not pair.startswith("ledger="))
+    if len(names) > 1 or not _NAME.fullmatch(names[0]) or names[0].startswith("pg_"):
+        raise LedgerUnavailable(
+            "the URL gives the ledger a name that it cannot have",
+            remedy="a letter, then at most 47 of a-z, 0-9 and _, such as ledger=shop_2027",
+        )
+    try:
+        given = conninfo_to_dict(f"{base}?{rest}")
+    except psycopg.Error:  # its text holds parts of the URL
+        raise LedgerUnavailable("the URL of the ledger cannot be read", remedy=_REMEDY) from None
+    parameters = _DEFAULTS | {key: str(value) for key, value in given.items() if value is not None}
+    return names[0], parameters | {"client_encoding": "UTF8", "application_name": f"consentkit {names[0]}"}
+
+
+def _renamed(url: str, name: str) -> str:
+    """Return the URL of the ledger `name` beside that of `url`, without a password."""
+    base, _, query = url.partition("?")
+    scheme, _, rest = base.partition("://")
+    authority, slash, path = rest.partition("/")
+    user, at, host = authority.rpartition("@")
+    kept = [pair for pair in query.split("&") if pair and not pair.startswith(("ledger=", "password="))]
+    return f"{scheme}://{user.partition(':')[0]}{at}{host}{slash}{path}?{'&'.join([*kept, f'ledger={name}'])}"

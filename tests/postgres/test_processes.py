@@ -1,0 +1,6 @@
+"""Several processes on one ledger on PostgreSQL, and processes that die: as with one in a file."""
+
+from tests.evidence import test_processes
+from tests.postgres.reuse import reused
+
+globals().update(reused(test_processes, without={"test_a_process_that_dies_with_the_lock_does_not_keep_it"}))
