@@ -68,7 +68,9 @@ def kill_rounds(url: str, rounds: int, writers: int) -> int:
             first = process.stdout.readline()  # it is up and running
             time.sleep(chance.uniform(0, 0.3))
             process.send_signal(signal.SIGKILL)
-            told += acknowledged(first + process.communicate(timeout=60)[0])
+            told += acknowledged(first + process.stdout.read())  # communicate() skips what readline() buffered
+            process.stdout.close()
+            process.wait(60)
         check_all(url, told)
     return len(told)
 
