@@ -68,7 +68,8 @@ def kill_rounds(url: str, rounds: int, writers: int) -> int:
             first = process.stdout.readline()  # it is up and running
             time.sleep(chance.uniform(0, 0.3))
             process.send_signal(signal.SIGKILL)
-            told += acknowledged(first + process.stdout.read())  # communicate() skips what readline() buffered
+            # not communicate(), which skips what readline() has buffered
+            told += acknowledged(first + process.stdout.read())
             process.stdout.close()
             process.wait(60)
         check_all(url, told)
