@@ -53,15 +53,15 @@ def format_time(time: int) -> str:
     """Return UTC milliseconds like 2026-11-02T12:00:00.000Z (ISO 8601). Raises ValueError out of range."""
     if not 0 <= time <= MAX_TIME:
         raise ValueError(f"{time} is no time between 1970 and 9999")
-    days, rest = divmod(time, 86_400_000)
-    seconds, millis = divmod(rest, 1000)
-    minutes, seconds = divmod(seconds, 60)
-    return f"{_day(days)}T{minutes // 60:02}:{minutes % 60:02}:{seconds:02}.{millis:03}Z"
+    seconds, millis = divmod(time, 1000)
+    return f"{_second(seconds)}.{millis:03}Z"
 
 
 @lru_cache(maxsize=1024)
-def _day(days: int) -> str:
-    return (_EPOCH + timedelta(days)).isoformat()
+def _second(seconds: int) -> str:
+    days, rest = divmod(seconds, 86_400)
+    day = (_EPOCH + timedelta(days)).isoformat()
+    return f"{day}T{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
 
 
 def parse_time(text: str) -> int:

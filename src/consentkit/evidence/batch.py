@@ -29,7 +29,7 @@ from consentkit.evidence.opening import Opening
 from consentkit.evidence.record import Record, RecordDraft, build_record, uuid7
 from consentkit.evidence.store import Batch, Head, NewOpening, Published, Tail
 from consentkit.keys import Keys
-from consentkit.tlog import Checkpoint, Frontier, NoteSigner, leaf_hash, sign_note
+from consentkit.tlog import Checkpoint, Frontier, NoteSigner, leaf_hash
 
 __all__ = ["MAX_SKEW", "Appended", "Builder", "Built", "Publication", "RecordWork", "Snapshot", "Work"]
 
@@ -126,7 +126,7 @@ class Builder:
         old = snapshot.head
         frontier, growth = (old.frontier if old else Frontier.empty()).grow(map(leaf_hash, draft.lines))
         text = Checkpoint(self._keys.log_name, frontier.size, frontier.root()).text()
-        new = Head(frontier, sign_note(text, self._note_signer), draft.time)
+        new = Head(frontier, text + b"\n" + self._note_signer.sign(text), draft.time)
         batch = Batch(
             old,
             new,
