@@ -38,8 +38,13 @@ def read_heads(pack: Pack, trust: TrustPolicy, previous: bytes | None) -> Heads:
     """
     kept = None if previous is None else trust.check_quorum(previous).checkpoint
     current = _read_current(pack, trust)
-    past = _read_past(pack, trust, current.checkpoint.log_name if current else None)
+    results = _read_past(pack, trust, current.checkpoint.log_name if current else None)
+    past = {size: result.checkpoint for size, result in results.items()}
     newest = current.checkpoint if current else max(past.values(), key=lambda one: one.size, default=None)
+    if current and not current.satisfied:
+        _miss_quorum(
+            pack, current, max((size for size, one in results.items() if one.satisfied), default=None)
+        )
     if newest and past and (last := max(past)) > newest.size:
         message = f"checkpoints/{last} is newer than log/checkpoint, which is of size {newest.size}"
         pack.findings.add("checkpoint-stale", message, CHECKPOINT, newest.size)
@@ -55,29 +60,38 @@ def _read_current(pack: Pack, trust: TrustPolicy) -> QuorumResult | None:
     except InvalidNote as error:
         pack.findings.add("checkpoint-invalid", f"{CHECKPOINT}: {error.message}", CHECKPOINT)
         return None
-    if not result.satisfied:
-        found = ", ".join(result.found) or "none"
-        message = f"{CHECKPOINT} needs cosignatures of {result.needed}; there are: {found}"
-        pack.findings.add("quorum-missing", message, CHECKPOINT)
     return result
 
 
-def _read_past(pack: Pack, trust: TrustPolicy, log_name: str | None) -> dict[int, Checkpoint]:
+def _miss_quorum(pack: Pack, current: QuorumResult, witnessed: int | None) -> None:
+    """Say what lacks witnesses: all of the log, or what came after the newest checkpoint that has enough."""
+    found = ", ".join(current.found) or "none"
+    message = f"{CHECKPOINT} needs cosignatures of {current.needed}; there are: {found}"
+    if witnessed is not None:
+        tail = current.checkpoint.size - witnessed
+        message += (
+            f" (checkpoints/{witnessed} has enough, so that only the last {tail} entries are unwitnessed)"
+        )
+    pack.findings.add("quorum-missing", message, CHECKPOINT, witnessed)
+
+
+def _read_past(pack: Pack, trust: TrustPolicy, log_name: str | None) -> dict[int, QuorumResult]:
     sizes = sorted(int(name) for name in pack.folder.names("checkpoints") if _NAME.fullmatch(name))
     found = {size: _read_one(pack, trust, size, log_name) for size in sizes}
-    return {size: checkpoint for size, checkpoint in found.items() if checkpoint}
+    return {size: result for size, result in found.items() if result}
 
 
-def _read_one(pack: Pack, trust: TrustPolicy, size: int, log_name: str | None) -> Checkpoint | None:
+def _read_one(pack: Pack, trust: TrustPolicy, size: int, log_name: str | None) -> QuorumResult | None:
     path = f"checkpoints/{size}"
     data = pack.fetch("checkpoint", path, missing="past-checkpoint-invalid")
     if data is None:
         return None
     try:
-        checkpoint = trust.check_quorum(data).checkpoint
+        result = trust.check_quorum(data)
     except InvalidNote as error:
         pack.findings.add("past-checkpoint-invalid", f"{path}: {error.message}", path)
         return None
+    checkpoint = result.checkpoint
     if log_name not in (None, checkpoint.log_name):
         message = f"{path} is of the log {checkpoint.log_name!r}"
         pack.findings.add("past-checkpoint-invalid", message, path)
@@ -86,7 +100,7 @@ def _read_one(pack: Pack, trust: TrustPolicy, size: int, log_name: str | None) -
         message = f"{path} is the checkpoint of size {checkpoint.size}"
         pack.findings.add("past-checkpoint-misnamed", message, path)
         return None
-    return checkpoint
+    return result
 
 
 def check_consistency(pack: Pack, heads: Heads, tree: Tree) -> None:

@@ -86,13 +86,11 @@ class Follower:
             following = self._guarded()
             with self._wake:
                 self._next = time.monotonic() + following.seconds
-                self._news = self._news or following.more
+                self._news = self._news or (following.more and not self._closed)
 
     def _wait(self) -> bool:
         """Wait until something is to be done, and say so; once closed, what is new is done at once and last."""
         with self._wake:
-            if self._closed:
-                return False
             while not self._closed:
                 left = self._next - time.monotonic()
                 if self._news and left <= 0:
