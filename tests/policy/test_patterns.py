@@ -46,7 +46,8 @@ def test_patterns_that_match_one_name_overlap(data: st.DataObject, name: str) ->
 @given(PATTERNS, PATTERNS)
 def test_patterns_that_overlap_have_a_name_in_common(one: str, other: str) -> None:
     """There is no false "they meet": such a name is made of the one's middle and the other's."""
-    assume(overlap(one, other))
+    if not overlap(one, other):
+        return
     heads, tails = ([edge(part) for part in (one, other)] for edge in (head, tail))
     name = max(heads, key=len) + "".join(part.replace("*", "") for part in (one, other)) + max(tails, key=len)
     candidates = [name, one, other] if "*" in one and "*" in other else [one, other]

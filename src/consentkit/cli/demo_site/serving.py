@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 from collections.abc import Iterator
@@ -61,4 +62,8 @@ def serve(app: App, listener: socket.socket) -> None:
         timeout_graceful_shutdown=3,
         ws="none",
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    serving = uvicorn.Server(config).serve(sockets=[listener])
+    try:
+        asyncio.run(serving)
+    finally:
+        serving.close()  # a signal may come before it was begun
