@@ -26,6 +26,7 @@ __all__ = [
     "LedgerConflict",
     "LedgerCorrupt",
     "LedgerError",
+    "LedgerMissing",
     "LedgerRolledBack",
     "LedgerUnavailable",
     "MissingMiddleware",
@@ -242,6 +243,10 @@ class LedgerRolledBack(LedgerCorrupt):
 
 class LedgerUnavailable(LedgerError):
     """The store cannot be used; unless the message says otherwise, nothing was written."""
+
+
+class LedgerMissing(LedgerUnavailable):
+    """There is no ledger at the URL that was given."""
 
 
 class OutcomeUnknown(LedgerUnavailable):

@@ -361,25 +361,31 @@ def _read_secret(path: Path) -> bytes:
     return data
 
 
-def write_keys(folder: str | os.PathLike[str], log_name: str) -> Keys:
+def write_keys(folder: str | os.PathLike[str], log_name: str, *, after: Keys | None = None) -> Keys:
     """Make new keys and write them into `folder`, with the trust file that auditors get.
 
-    Secrets have mode 0600 in a folder of mode 0700, whatever the umask; all is on disk when this returns.
-    The trust file is C2SP's tlog-policy and demands no witness. Raises InvalidKey for a name that no log can
-    have, and, having changed nothing, when any of the files is already there.
+    `after` are the keys of a log that this one carries on after: its record key and cookie secrets stay in use,
+    the log key is new, and the trust file names both logs. Secrets have mode 0600 in a folder of mode 0700,
+    whatever the umask; all is on disk when this returns. The trust file is C2SP's tlog-policy and demands no
+    witness. Raises InvalidKey for a name that no log can have, for a record key that is not in memory, and, having
+    changed nothing, when any of the files is already there.
     """
-    log, record, cookie = (
-        Ed25519Signer.generate(),
-        Ed25519Signer.generate(),
-        CookieKeys((CookieKey.generate(),)),
-    )
+    log, record = Ed25519Signer.generate(), after.record if after else Ed25519Signer.generate()
+    cookie = after.cookie if after else CookieKeys((CookieKey.generate(),))
+    if not isinstance(record, Ed25519Signer):
+        raise InvalidKey(
+            "the record key is kept elsewhere and cannot be written", remedy="use Keys(...) directly"
+        )
+    if after is not None and after.log_name == log_name:
+        raise InvalidKey(f"the log {log_name} has its keys", remedy="give the new log another name")
     keys, place = Keys(log_name, log, record, cookie), Path(folder)
+    earlier = {after.log_name: after.log.public_key} if after else {}
     files = {
         _LOG_PEM: (0o600, log.to_pem()),
         _RECORD_PEM: (0o600, record.to_pem()),
         _COOKIE: (0o600, cookie.to_json()),
         _LOG_NAME_TXT: (0o644, f"{log_name}\n".encode()),
-        _TRUST: (0o644, f"log {_vkey(log_name, log.public_key)}\nquorum none\n".encode()),
+        _TRUST: (0o644, _trust_file({log_name: log.public_key} | earlier)),
     }
     if taken := [place / name for name in files if os.path.lexists(place / name)]:
         raise InvalidKey(f"{taken[0]} exists", remedy="choose another folder; keys are never overwritten")
@@ -387,6 +393,11 @@ def write_keys(folder: str | os.PathLike[str], log_name: str) -> Keys:
         _make_private(place)
         _write_all(place, files)
     return keys
+
+
+def _trust_file(logs: Mapping[str, bytes]) -> bytes:
+    lines = [f"log {_vkey(name, public_key)}\n" for name, public_key in logs.items()]
+    return "".join([*lines, "quorum none\n"]).encode()
 
 
 def _vkey(name: str, public_key: bytes) -> str:

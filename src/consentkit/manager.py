@@ -6,11 +6,11 @@ import logging
 import re
 import secrets
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from threading import Lock
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import attrs
 
@@ -41,6 +41,9 @@ from consentkit.web.language import language_of
 from consentkit.web.protocol import Decided, Options, Visit
 from consentkit.web.request import Request
 from consentkit.web.visits import VisitReader
+
+if TYPE_CHECKING:
+    from consentkit.evidence.witness import Witness
 
 __all__ = ["ConsentManager"]
 
@@ -109,14 +112,17 @@ class ConsentManager:
         language: Callable[[Request], str | None] | None = None,
         clock: Callable[[], int] = system_clock,
         on_event: EventHook | None = None,
+        witnesses: Sequence[Witness] = (),
+        high_water: str | None = None,
         **options: Any,
     ) -> Self:
         """Open the ledger, put the policy into force and publish its notices.
 
         `ledger` is a URL such as `sqlite:///consent.db`; `keys` a folder that `consentkit keys new` wrote, or
         keys. `region` tells where a request comes from (see `consentkit.web.region`), `language` overrides
-        `Accept-Language`, `clock` gives UTC milliseconds, `on_event` is told what happens. Further options
-        are those of `consentkit.web.protocol.Options`.
+        `Accept-Language`, `clock` gives UTC milliseconds, `on_event` is told what happens. `witnesses` and
+        `high_water` are the ledger's (see `Ledger.open`). Further options are those of
+        `consentkit.web.protocol.Options`.
 
         Raises PolicyError, InvalidKey, InvalidOption or LedgerError, each saying what to do.
         """
@@ -125,8 +131,20 @@ class ConsentManager:
         chosen = _options(options)
         _check(loaded)
         opened = isinstance(ledger, str)
+        if not isinstance(ledger, str) and (witnesses or high_water is not None):
+            raise InvalidOption(
+                "witnesses and high_water are options of the ledger, and it is open already",
+                remedy="give them to Ledger.open, or give the ledger's URL here",
+            )
         book = (
-            Ledger.open(ledger, keys=ring, clock=clock, on_event=on_event)
+            Ledger.open(
+                ledger,
+                keys=ring,
+                clock=clock,
+                on_event=on_event,
+                witnesses=witnesses,
+                high_water=high_water,
+            )
             if isinstance(ledger, str)
             else ledger
         )

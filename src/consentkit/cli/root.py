@@ -22,6 +22,7 @@ _COMMANDS = {
     "demo": "Serve a small newspaper with the banner, and a panel that shows what happens behind it.",
     "keys new": "Write a site's keys, and the trust file for its auditors.",
     "ledger export": "Write the pack that an auditor needs.",
+    "ledger recover": "Carry on after a loss, in a new log that names the old one.",
     "policy check": "Say everything that is wrong with a policy.",
     "policy diff": "Tell which visitors a new policy asks again, and why.",
     "receipt verify": "Check a visitor's receipt, offline.",

@@ -29,7 +29,14 @@ from psycopg import errors, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 
-from consentkit.errors import LedgerConflict, LedgerCorrupt, LedgerError, LedgerUnavailable, OutcomeUnknown
+from consentkit.errors import (
+    LedgerConflict,
+    LedgerCorrupt,
+    LedgerError,
+    LedgerMissing,
+    LedgerUnavailable,
+    OutcomeUnknown,
+)
 from consentkit.evidence._postgres_tables import HEAD, MARK, MIGRATIONS, PostgresView, State, write
 from consentkit.evidence.store import Batch, View
 
@@ -336,7 +343,7 @@ class PostgresStore:
         if version == len(MIGRATIONS):
             return
         if version is None and not self._create:
-            raise LedgerUnavailable(f"there is no {self._here[4:]}", remedy="check the URL of the ledger")
+            raise LedgerMissing(f"there is no {self._here[4:]}", remedy="check the URL of the ledger")
         if self._read_only and version:
             raise LedgerUnavailable(f"{self._here} has an older format", remedy="open it for writing once")
         if self._read_only:

@@ -24,6 +24,7 @@ from consentkit.errors import (
     LedgerConflict,
     LedgerCorrupt,
     LedgerError,
+    LedgerMissing,
     LedgerUnavailable,
     OutcomeUnknown,
 )
@@ -144,22 +145,37 @@ class SQLiteStore:
                 raise self._explained(error) from error
 
     def set_aside(self) -> str:
-        """Rename the file, once nobody else has it open; returns the URL that it has from then on."""
+        """Rename the file, once nobody else has it open; returns the URL that it has from then on.
+
+        A damaged one is renamed as it is, together with its write-ahead log.
+        """
+        names = (self._path.with_name(f"{self._path.name}.old-{n}") for n in count(1))
+        aside = next(path for path in names if not path.exists())
+        try:
+            self._close_for_good()
+        except LedgerCorrupt:
+            self.release()
+        with self.lock():
+            for suffix in ("", "-wal", "-shm"):
+                if (path := Path(f"{self._path}{suffix}")).exists():
+                    path.rename(f"{aside}{suffix}")
+            sync_folder(self._path.parent)
+        return f"sqlite:///{aside}"
+
+    def _close_for_good(self) -> None:
+        """Move the write-ahead log into the file and close it, if it is nobody else's."""
         with closing(self._connect()) as connection, self.lock():
             self._connection = None
             try:
                 # Leaving the write-ahead log needs the file for oneself, and moves all that is there into it.
                 connection.execute("PRAGMA busy_timeout = 0")
                 connection.execute("PRAGMA journal_mode = DELETE")
-            except sqlite3.Error as error:
+            except sqlite3.OperationalError as error:
                 raise LedgerUnavailable(
                     f"{self._path} is in use ({error})", remedy="stop everything that uses the ledger first"
                 ) from error
-            names = (self._path.with_name(f"{self._path.name}.old-{n}") for n in count(1))
-            aside = next(path for path in names if not path.exists())
-            self._path.rename(aside)
-            sync_folder(self._path.parent)
-        return f"sqlite:///{aside}"
+            except sqlite3.Error as error:
+                raise self._explained(error) from error
 
     def recover(self) -> None:
         """Connect anew and move everything that is committed into the database file.
@@ -215,9 +231,7 @@ class SQLiteStore:
 
     def _open(self) -> sqlite3.Connection:
         if not self._path.exists() and not self._create:
-            raise LedgerUnavailable(
-                f"there is no ledger at {self._path}", remedy="check the URL of the ledger"
-            )
+            raise LedgerMissing(f"there is no ledger at {self._path}", remedy="check the URL of the ledger")
         if self._read_only:
             return self._open_file("ro", _check_schema)
         with self.lock():
