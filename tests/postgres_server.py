@@ -12,7 +12,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -88,10 +87,11 @@ class PostgresServer:
             file.writelines(f"{name} = '{value}'\n" for name, value in SETTINGS.items())
             file.write(f"unix_socket_directories = '{self.folder}'\n")
 
-    @cached_property
-    def dsn(self) -> str:
-        """The URL of the database, without a ledger's name."""
-        return f"postgresql://consentkit@/postgres?host={quote(str(self.folder), safe='')}"
+    def dsn(self, user: str = "consentkit", port: int | None = None) -> str:
+        """The URL of the database, without a ledger's name; `port` is that of a proxy on loopback."""
+        if port is not None:
+            return f"postgresql://{user}@127.0.0.1:{port}/postgres?sslmode=disable&gssencmode=disable"
+        return f"postgresql://{user}@/postgres?host={quote(str(self.folder), safe='')}"
 
     @property
     def socket(self) -> Path:
@@ -103,13 +103,13 @@ class PostgresServer:
         """What the server has logged so far."""
         return (self.folder / "log").read_text(errors="replace")
 
-    def url(self, name: str | None = None) -> str:
+    def url(self, name: str | None = None, *, user: str = "consentkit", port: int | None = None) -> str:
         """Return the URL of a ledger, one that is not there yet unless it is named."""
-        return f"{self.dsn}&ledger={name or next(self._names)}"
+        return f"{self.dsn(user, port)}&ledger={name or next(self._names)}"
 
-    def connect(self) -> "psycopg.Connection[tuple[object, ...]]":
+    def connect(self) -> "psycopg.Connection[tuple[Any, ...]]":
         """Connect as the superuser."""
-        return psycopg.connect(self.dsn, autocommit=True)
+        return psycopg.connect(self.dsn(), autocommit=True)
 
     def start(self) -> "PostgresServer":
         """Start the server and return once it answers."""

@@ -202,6 +202,7 @@ def test_the_pack_of_another_log_is_left_alone(ledger: Ledger, tmp_path: Path, c
     assert files(tmp_path / "pack") == before
 
 
+@pytest.mark.embedded
 def test_a_pack_that_is_ahead_of_its_ledger_is_left_alone(open_ledger: OpenLedger, tmp_path: Path) -> None:
     """A ledger restored from an old backup is found out here."""
     open_ledger().close()
@@ -233,6 +234,7 @@ def test_a_damaged_checkpoint_is_not_overwritten(ledger: Ledger, tmp_path: Path)
         ledger.export(tmp_path / "pack")
 
 
+@pytest.mark.embedded
 def test_a_ledger_whose_tree_is_damaged_is_not_exported(ledger: Ledger, url: str, tmp_path: Path) -> None:
     """The auditor would only find out later."""
     fill(ledger, 3)
@@ -254,6 +256,7 @@ def test_partial_tiles_go_when_full_ones_have_come(ledger: Ledger, tmp_path: Pat
     assert (pack / "log/tile/0/001.p/46").exists()
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize(
     ("bundle", "path"),
     [
@@ -268,6 +271,7 @@ def test_openings_are_numbered_as_tiles_are(bundle: int, path: str) -> None:
     assert openings_path(bundle) == path
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize(
     "url",
     [
@@ -288,6 +292,7 @@ def test_a_url_that_names_no_ledger_is_explained(url: str, tmp_path: Path) -> No
     assert "sqlite:///path/consent.db" in caught.value.remedy
 
 
+@pytest.mark.embedded
 def test_what_is_not_there_is_not_created(tmp_path: Path) -> None:
     """Exporting from a mistyped URL makes no new ledger."""
     with pytest.raises(LedgerUnavailable, match="there is no ledger"):

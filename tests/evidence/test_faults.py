@@ -15,8 +15,7 @@ import pytest
 
 from consentkit.errors import LedgerConflict, LedgerCorrupt, LedgerError, LedgerUnavailable, OutcomeUnknown
 from consentkit.evidence.ledger import Ledger
-from consentkit.evidence.sqlite import SQLiteStore
-from consentkit.evidence.store import Batch
+from consentkit.evidence.store import Batch, Store
 from tests.evidence.conftest import OpenLedger
 from tests.evidence.samples import KEYS, draft
 from tests.evidence.test_ledger import check
@@ -27,13 +26,14 @@ def fail(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, fault: Callable[[Callable[..., None], Batch], None]
 ) -> None:
     """Let the next commit go through `fault`."""
-    real = SQLiteStore.commit
+    kind = type(ledger._store)
+    real = kind.commit
 
-    def commit(store: SQLiteStore, batch: Batch) -> None:
-        monkeypatch.setattr(SQLiteStore, "commit", real)
+    def commit(store: Store, batch: Batch) -> None:
+        monkeypatch.setattr(kind, "commit", real)
         fault(lambda: real(store, batch), batch)
 
-    monkeypatch.setattr(SQLiteStore, "commit", commit)
+    monkeypatch.setattr(kind, "commit", commit)
 
 
 def lost(write: Callable[[], None], batch: Batch) -> None:
@@ -99,18 +99,18 @@ def test_a_lost_commit_is_not_mistaken_for_that_of_another_process(
     other = open_ledger()
 
     def overtaken(write: Callable[[], None], batch: Batch) -> None:
-        watched._store._connect  # type: ignore[attr-defined]  # noqa: B018
         raise OutcomeUnknown("the disk said no")
 
     fail(watched, monkeypatch, overtaken)
-    recover = SQLiteStore.recover
+    kind = type(watched._store)
+    recover = kind.recover
 
-    def late(store: SQLiteStore) -> None:
-        monkeypatch.setattr(SQLiteStore, "recover", recover)
+    def late(store: Store) -> None:
+        monkeypatch.setattr(kind, "recover", recover)
         other.append(draft())
         recover(store)
 
-    monkeypatch.setattr(SQLiteStore, "recover", late)
+    monkeypatch.setattr(kind, "recover", late)
     with pytest.raises(LedgerUnavailable, match="nothing was recorded"):
         watched.append(draft())
     assert check(other) == 3
@@ -122,14 +122,15 @@ def test_while_the_store_cannot_be_reopened_the_ledger_refuses(
 ) -> None:
     """Those of the failed batch hear that its outcome is unknown, later ones that nothing was written."""
     broken = [True]
-    real = SQLiteStore.recover
+    kind = type(watched._store)
+    real = kind.recover
 
-    def recover(store: SQLiteStore) -> None:
+    def recover(store: Store) -> None:
         if broken[0]:
             raise LedgerUnavailable("still no disk")
         real(store)
 
-    monkeypatch.setattr(SQLiteStore, "recover", recover)
+    monkeypatch.setattr(kind, "recover", recover)
     fail(watched, monkeypatch, fault)
     with pytest.raises(OutcomeUnknown, match="still no disk"):
         watched.append(draft())
@@ -144,18 +145,20 @@ def test_while_the_store_cannot_be_reopened_the_ledger_refuses(
     assert check(watched) == expected + 1
 
 
+@pytest.mark.embedded
 def test_a_ledger_that_fails_its_verification_is_not_written_to(
     watched: Ledger, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     """Not even when the store is willing again: the head must be the one that was signed."""
     fail(watched, monkeypatch, lost)
-    recover = SQLiteStore.recover
+    kind = type(watched._store)
+    recover = kind.recover
 
-    def tampering(store: SQLiteStore) -> None:
+    def tampering(store: Any) -> None:
         recover(store)
         store._connect().execute("UPDATE head SET size = size + 1, frontier = zeroblob(64)")
 
-    monkeypatch.setattr(SQLiteStore, "recover", tampering)
+    monkeypatch.setattr(kind, "recover", tampering)
     with pytest.raises(OutcomeUnknown):
         watched.append(draft())
     with pytest.raises(LedgerCorrupt):
@@ -166,15 +169,16 @@ def test_writers_that_ignore_the_lock_are_noticed(
     watched: Ledger, open_ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Compare-and-swap on the head holds even then: no fork, no gap."""
-    real = SQLiteStore.commit
+    kind = type(watched._store)
+    real = kind.commit
 
-    def commit(store: SQLiteStore, batch: Batch) -> None:
+    def commit(store: Store, batch: Batch) -> None:
         raise LedgerConflict("the ledger moved on")
 
-    monkeypatch.setattr(SQLiteStore, "commit", commit)
+    monkeypatch.setattr(kind, "commit", commit)
     with pytest.raises(LedgerConflict):
         watched.append(draft())
-    monkeypatch.setattr(SQLiteStore, "commit", real)
+    monkeypatch.setattr(kind, "commit", real)
     assert watched.append(draft()).index == 2
 
 
@@ -182,13 +186,14 @@ def test_a_read_that_fails_is_an_error_of_the_ledger(
     watched: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the next append starts from a fresh connection."""
+    kind = type(watched._store)
 
     @contextmanager
-    def view(store: SQLiteStore) -> Iterator[None]:
+    def view(store: Store) -> Iterator[None]:
         raise LedgerUnavailable("gone")
         yield
 
-    monkeypatch.setattr(SQLiteStore, "view", view)
+    monkeypatch.setattr(kind, "view", view)
     with pytest.raises(LedgerUnavailable, match="gone"):
         watched.append(draft())
     monkeypatch.undo()
@@ -202,6 +207,7 @@ def tamper(path: Path, statement: str, *values: object) -> None:
     connection.close()
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize(
     ("statement", "error"),
     [
@@ -232,6 +238,7 @@ def test_a_ledger_that_was_changed_is_not_opened(
     assert not isinstance(caught.value.__cause__, AssertionError)
 
 
+@pytest.mark.embedded
 def test_a_head_under_an_older_signature_is_not_opened(
     open_ledger: OpenLedger, tmp_path: Path, clock: Clock
 ) -> None:
@@ -247,6 +254,7 @@ def test_a_head_under_an_older_signature_is_not_opened(
         open_ledger()
 
 
+@pytest.mark.embedded
 def test_an_old_state_of_the_file_is_opened_as_what_it_is(
     open_ledger: OpenLedger, tmp_path: Path, clock: Clock
 ) -> None:
@@ -262,6 +270,7 @@ def test_an_old_state_of_the_file_is_opened_as_what_it_is(
         assert not restored.usable(KEYS.log_name, 3)
 
 
+@pytest.mark.embedded
 def test_a_failed_sync_is_never_an_acknowledgement(tmp_path: Path) -> None:
     """With an I/O error injected into one fdatasync after the other, what was acknowledged is there."""
     strace = shutil.which("strace")

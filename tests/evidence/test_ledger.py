@@ -568,6 +568,7 @@ def test_no_connection_is_open_at_the_moment_of_a_fork(ledger: Ledger) -> None:
     assert ledger.append(draft()).index == 3
 
 
+@pytest.mark.embedded
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork")
 def test_a_fork_does_not_wait_for_ever(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     """While somebody is held up in the store, the child leaves the parent's connection alone and has its own."""

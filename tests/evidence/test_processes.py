@@ -89,6 +89,7 @@ def test_acknowledged_records_survive_many_deaths_of_many_processes(url: str) ->
     assert kill_rounds(url, rounds=25, writers=3) > 0
 
 
+@pytest.mark.embedded
 def test_a_process_that_dies_with_the_lock_does_not_keep_it(url: str, tmp_path: Path) -> None:
     """The kernel takes it back; the next writer goes on at once."""
     with Ledger.open(url, keys=KEYS):

@@ -3,4 +3,4 @@
 from tests.evidence import test_ledger
 from tests.postgres.reuse import reused
 
-globals().update(reused(test_ledger, without={"test_a_fork_does_not_wait_for_ever"}))
+globals().update(reused(test_ledger))

@@ -3,4 +3,4 @@
 from tests.evidence import test_processes
 from tests.postgres.reuse import reused
 
-globals().update(reused(test_processes, without={"test_a_process_that_dies_with_the_lock_does_not_keep_it"}))
+globals().update(reused(test_processes))
