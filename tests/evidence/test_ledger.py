@@ -22,7 +22,6 @@ from consentkit.errors import (
     LedgerError,
     LedgerUnavailable,
 )
-from consentkit.evidence import ledger as ledger_module
 from consentkit.evidence import sqlite
 from consentkit.evidence.batch import MAX_SKEW, RecordWork
 from consentkit.evidence.entry import (
@@ -572,7 +571,7 @@ def test_no_connection_is_open_at_the_moment_of_a_fork(ledger: Ledger) -> None:
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork")
 def test_a_fork_does_not_wait_for_ever(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     """While somebody is held up in the store, the child leaves the parent's connection alone and has its own."""
-    monkeypatch.setattr(ledger_module, "_FORK_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("consentkit.evidence._inside._FORK_WAIT_SECONDS", 0.05)
     ledger.append(draft())
     held, done = threading.Event(), threading.Event()
 

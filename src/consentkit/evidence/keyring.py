@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import reduce
+from functools import lru_cache, reduce
 from types import MappingProxyType
 
 from attrs import evolve, field, frozen
 
-from consentkit.evidence.entry import Entry, KeyEntry, KeyRevocation
+from consentkit.evidence.entry import Entry, KeyEntry, KeyRevocation, parse_entry
+from consentkit.evidence.store import View
 
-__all__ = ["IntroducedKey", "KeyRing"]
+__all__ = ["IntroducedKey", "KeyRing", "keyring_of"]
 
 
 @frozen
@@ -71,3 +72,13 @@ class KeyRing:
 
 def _earlier(known: int | None, index: int) -> int:
     return index if known is None else min(known, index)
+
+
+def keyring_of(view: View) -> KeyRing:
+    """Read what a log says of keys; remembered, since it is read for every batch and changes a few times a life."""
+    return _keyring(tuple(view.key_entries()))
+
+
+@lru_cache(maxsize=16)
+def _keyring(lines: tuple[tuple[int, bytes], ...]) -> KeyRing:
+    return KeyRing.of((index, parse_entry(line)) for index, line in lines)

@@ -14,28 +14,23 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from attrs import frozen
-
 from consentkit.errors import (
     ConsentkitError,
-    InvalidNote,
     InvalidRecord,
     LedgerBusy,
-    LedgerClosed,
     LedgerConflict,
     LedgerCorrupt,
     LedgerError,
-    LedgerRolledBack,
     LedgerUnavailable,
     OutcomeUnknown,
 )
 from consentkit.evidence._forks import follow
+from consentkit.evidence._inside import Inside
 from consentkit.evidence.batch import (
     MAX_SKEW,
     Appended,
@@ -46,11 +41,10 @@ from consentkit.evidence.batch import (
     Snapshot,
     Work,
 )
-from consentkit.evidence.entry import KeyEntry, NoticeEntry, PolicyEntry, PredecessorEntry, parse_entry
+from consentkit.evidence.entry import KeyEntry, NoticeEntry, PolicyEntry, PredecessorEntry
 from consentkit.evidence.export import Progress, export
-from consentkit.evidence.hashes import check_head
-from consentkit.evidence.heads import with_cosignatures
-from consentkit.evidence.keyring import KeyRing
+from consentkit.evidence.heads import check_stored, foreign, with_cosignatures
+from consentkit.evidence.keyring import keyring_of
 from consentkit.evidence.opening import Opening
 from consentkit.evidence.outside import Outside
 from consentkit.evidence.receipt import Receipt, make_receipt
@@ -58,7 +52,7 @@ from consentkit.evidence.record import RecordDraft, disclosed, parse_record
 from consentkit.evidence.sequencer import QUEUE_LIMIT, Item, Sequencer, settle
 from consentkit.evidence.store import Batch, Head, Store, View, open_store
 from consentkit.keys import Keys
-from consentkit.tlog import Checkpoint, NoteSigner, open_checkpoint, parse_note
+from consentkit.tlog import NoteSigner
 
 if TYPE_CHECKING:
     from consentkit.evidence.witness import Witness
@@ -68,7 +62,6 @@ __all__ = ["EventHook", "Ledger", "system_clock"]
 
 _log = logging.getLogger(__name__)
 
-_FORK_WAIT_SECONDS: Final = 10.0
 _URGENT: Final = frozenset({"refused", "withdrawn", "objected"})
 
 
@@ -113,7 +106,7 @@ class Ledger:
         self._size = 0
         self._sound = True
         self._closed = False
-        inside = self._inside = _Inside(self)
+        inside = self._inside = Inside(self)
         self._outside = Outside(
             inside, self._emit, self._verifier, witnesses=witnesses, high_water=high_water
         )
@@ -315,7 +308,7 @@ class Ledger:
         Processes that still sign with it are refused from then on.
         """
         with self._view() as view:
-            key = _keyring(view).find("record", key_id)
+            key = keyring_of(view).find("record", key_id)
         return self._publish(KeyEntry("retire", "record", key_id, key.public_key)) if key else None
 
     def _publish(self, entry: PolicyEntry | NoticeEntry | KeyEntry, body: bytes = b"") -> int | None:
@@ -421,35 +414,9 @@ class Ledger:
             if head is None:
                 self._outside.check(view, head)
                 return
-            try:
-                checkpoint = open_checkpoint(head.checkpoint, self._verifier)
-            except InvalidNote as error:
-                raise self._foreign(head) or LedgerCorrupt(
-                    f"the ledger's head is not signed with this log's key: {error.message}",
-                    remedy="use the keys that belong to the ledger",
-                ) from error
-            if (checkpoint.size, checkpoint.root) != (head.size, head.frontier.root()):
-                raise LedgerCorrupt("the ledger's head is not the one that was signed")
-            if head.size < self._size:
-                raise LedgerRolledBack(
-                    f"the ledger has {head.size} entries, and had {self._size} before it was opened anew",
-                    remedy="find out which copy of the database this is, and go back to the right one",
-                )
-            check_head(view, head)
+            check_stored(view, head, self._verifier, least=self._size)
             self._outside.check(view, head)
             self._size = head.size
-
-    def _foreign(self, head: Head) -> LedgerError | None:
-        try:
-            name = Checkpoint.parse(parse_note(head.checkpoint)[0]).log_name
-        except InvalidNote:
-            return None
-        if name == self.log_name:
-            return None
-        return LedgerError(
-            f"the ledger is that of the log {name}, and the keys are those of {self.log_name}",
-            remedy="use the keys of that log, or another file for a new ledger",
-        )
 
     def _snapshot(self, works: Sequence[Work]) -> Snapshot:
         histories = {work.draft.history for work in works if isinstance(work, RecordWork)}
@@ -462,11 +429,11 @@ class Ledger:
             head = view.head()
             if head is not None and not head.checkpoint.startswith(self._name_line):
                 # Another ledger took this one's place meanwhile: its log is not ours to sign.
-                raise self._foreign(head) or LedgerCorrupt("the ledger's head is damaged")
+                raise foreign(head, self.log_name) or LedgerCorrupt("the ledger's head is damaged")
             return Snapshot(
                 head,
                 dict(view.tails(histories)) if histories else {},
-                _keyring(view),
+                keyring_of(view),
                 frozenset(digest for kind, digest in digests if view.has(kind, digest)),
             )
 
@@ -488,60 +455,3 @@ class Ledger:
             self._on_event(event, **data)
         except Exception:  # noqa: BLE001  a hook's failure must not become the ledger's
             _log.exception("the event hook failed on %s", event)
-
-
-@frozen(eq=False)
-class _Inside:
-    """A ledger's other face: to those who follow it, and to forks."""
-
-    ledger: Ledger
-
-    @contextmanager
-    def view(self) -> Iterator[View]:
-        """Read one consistent state."""
-        with self._open(), self.ledger._view() as view:
-            yield view
-
-    def keep(self, size: int, checkpoint: bytes, line: bytes) -> None:
-        """Keep a cosignature."""
-        with self._open():
-            self.ledger._store.keep_cosigned(size, checkpoint, line)
-
-    @contextmanager
-    def _open(self) -> Iterator[None]:
-        # A thread that outlives `close` must not connect anew.
-        with self.ledger._gate:
-            if self.ledger._closed:
-                raise LedgerClosed("the ledger is closed")
-            yield
-
-    def before_fork(self) -> bool:
-        """Have no connection, and hold the gate, at the moment of a fork, if that can be had in time."""
-        if not self.ledger._gate.acquire(timeout=_FORK_WAIT_SECONDS):
-            return False
-        try:
-            self.ledger._store.release()
-        except ConsentkitError:
-            _log.warning("a ledger could not be put aside for a fork", exc_info=True)
-        return True
-
-    def after_fork_in_parent(self) -> None:
-        """Go on."""
-        self.ledger._gate.release()
-
-    def after_fork_in_child(self) -> None:
-        """Make a child's copy of the ledger its own."""
-        self.ledger._store.abandon()
-        self.ledger._gate = RLock()
-        self.ledger._sequencer.reset()
-        self.ledger._outside.reset()
-
-
-def _keyring(view: View) -> KeyRing:
-    return _keyring_of(tuple(view.key_entries()))
-
-
-@lru_cache(maxsize=16)
-def _keyring_of(lines: tuple[tuple[int, bytes], ...]) -> KeyRing:
-    # Read for every batch, and changed a few times in the life of a log.
-    return KeyRing.of((index, parse_entry(line)) for index, line in lines)
