@@ -8,13 +8,12 @@ import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
-from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import attrs
 
-from consentkit.banner import Notice, check, notice_for
+from consentkit.banner import Notice, check
 from consentkit.consent import (
     Answer,
     Consent,
@@ -38,6 +37,7 @@ from consentkit.policy import Model, Policy, PolicyHistory, Regime
 from consentkit.policy.regions import canonical_region
 from consentkit.web.jar import Jar
 from consentkit.web.language import language_of
+from consentkit.web.notices import PublishedNotices
 from consentkit.web.protocol import Decided, Options, Visit
 from consentkit.web.request import Request
 from consentkit.web.visits import VisitReader
@@ -93,12 +93,7 @@ class ConsentManager:
         self._keys, self._region, self._language, self._on_event = keys, region, language, on_event
         ledger.publish_policy(policy)
         self.history: PolicyHistory = PolicyHistory(policy, _earlier(policy, ledger.policies()))
-        self._notices = {(n.language, n.model): n for n in _notices(policy)}
-        for notice in self._notices.values():
-            ledger.publish_notice(notice.html)
-        self._by_digest = {notice.digest: notice for notice in self._notices.values()}
-        self._old_policies = self.history.earlier
-        self._lock = Lock()
+        self._notices = PublishedNotices(self.history, ledger)
         self._visits = VisitReader(self.history, keys.cookie, options, self._usable)
 
     @classmethod
@@ -130,37 +125,13 @@ class ConsentManager:
         ring = keys if isinstance(keys, Keys) else Keys.load(keys)
         chosen = _options(options)
         _check(loaded)
-        opened = isinstance(ledger, str)
-        if not isinstance(ledger, str) and (witnesses or high_water is not None):
-            raise InvalidOption(
-                "witnesses and high_water are options of the ledger, and it is open already",
-                remedy="give them to Ledger.open, or give the ledger's URL here",
-            )
-        book = (
-            Ledger.open(
-                ledger,
-                keys=ring,
-                clock=clock,
-                on_event=on_event,
-                witnesses=witnesses,
-                high_water=high_water,
-            )
-            if isinstance(ledger, str)
-            else ledger
-        )
+        own: dict[str, Any] = {"clock": clock, "on_event": on_event}
+        outside = {"witnesses": witnesses, "high_water": high_water}
+        book = _open_ledger(ledger, ring, **own, **outside)
         try:
-            return cls(
-                loaded,
-                book,
-                ring,
-                options=chosen,
-                region=region,
-                language=language,
-                clock=clock,
-                on_event=on_event,
-            )
+            return cls(loaded, book, ring, options=chosen, region=region, language=language, **own)
         except BaseException:
-            if opened:
+            if book is not ledger:
                 book.close()
             raise
 
@@ -219,27 +190,11 @@ class ConsentManager:
 
     def notice(self, language: str, model: Model) -> Notice:
         """Give the notice in force, as published."""
-        return self._notices[language, model]
+        return self._notices.current(language, model)
 
     def notice_by_digest(self, digest: str) -> Notice | None:
         """Give a notice that was published, by its digest; None when there is none."""
-        found = self._by_digest.get(digest)
-        if found is None and self._old_policies:
-            self._find_old_notices()
-            found = self._by_digest.get(digest)
-        return found
-
-    def _find_old_notices(self) -> None:
-        """Make the notices of earlier policies again, the first time that one is asked for."""
-        with self._lock:
-            old = [notice for policy in self._old_policies for notice in _notices(policy)]
-            try:
-                published = {n.digest: n for n in old if self.ledger.has_notice(n.digest)}
-            except ConsentkitError as error:
-                _log.warning("earlier notices could not be looked up in the ledger: %s", error)
-                return
-            self._by_digest = published | self._by_digest
-            self._old_policies = ()
+        return self._notices.find(digest)
 
     # Decisions
 
@@ -416,6 +371,17 @@ def _load(policy: Policy | Mapping[str, Any] | str | PathLike[str]) -> Policy:
     return Policy.from_dict(policy) if isinstance(policy, Mapping) else Policy.load(policy)
 
 
+def _open_ledger(ledger: Ledger | str, keys: Keys, **options: Any) -> Ledger:
+    if isinstance(ledger, str):
+        return Ledger.open(ledger, keys=keys, **options)
+    if options["witnesses"] or options["high_water"] is not None:
+        raise InvalidOption(
+            "witnesses and high_water are options of the ledger, and it is open already",
+            remedy="give them to Ledger.open, or give the ledger's URL here",
+        )
+    return ledger
+
+
 def _options(given: Mapping[str, Any]) -> Options:
     known = {field.name for field in attrs.fields(Options)}
     for name in given:
@@ -448,11 +414,6 @@ def _earlier(policy: Policy, canonical_forms: Iterable[bytes]) -> tuple[Policy, 
         except PolicyError as error:
             _log.warning("an earlier policy cannot be read any more: %s", error)
     return tuple(earlier for earlier in found if earlier.digest != policy.digest)
-
-
-def _notices(policy: Policy) -> list[Notice]:
-    models = sorted({m for regime in policy.regimes for m in (regime.model, *regime.models.values())})
-    return [notice_for(policy, language, model) for language in policy.languages for model in models]
 
 
 def _choices(stories: Mapping[str, Story]) -> dict[str, Choice]:
