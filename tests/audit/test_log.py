@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from consentkit.audit import FINDINGS, AuditReport, Severity
+from consentkit.audit import FINDINGS, AuditReport, Severity, audit
 from consentkit.evidence.entry import entry_line
 from consentkit.evidence.record import RECORD_TYPE
 from consentkit.keys import Ed25519Signer, thumbprint
-from tests.audit.packs import NOTICE, POLICY, PackWriter, digest, errors, pseudonym, seeded, signer
+from consentkit.tlog import Checkpoint, NoteSigner, TrustPolicy, sign_note
+from tests.audit.packs import LOG_NAME, NOTICE, POLICY, PackWriter, digest, errors, pseudonym, seeded, signer
 from tests.support import START
 
 ORDER_TWO = b"\1" + bytes(31)
@@ -275,6 +276,10 @@ def a_record_that_passes_over_the_one_before(writer: PackWriter) -> int:
     return writer.record("h", previous=writer.tails["i"][1])
 
 
+def a_log_before_named_in_the_middle(writer: PackWriter) -> int:
+    return writer.line("predecessor", "example.com/lost", 17, b64(bytes(32)))
+
+
 WRONG: dict[Callable[[PackWriter], int], str] = {
     a_record_under_a_key_never_introduced: "key-unknown",
     a_record_under_the_log_key: "key-unknown",
@@ -312,6 +317,7 @@ WRONG: dict[Callable[[PackWriter], int], str] = {
     an_erased_policy: "tombstone-invalid",
     records_expired_that_are_to_come: "tombstone-invalid",
     an_opening_of_a_policy: "opening-superfluous",
+    a_log_before_named_in_the_middle: "predecessor-misplaced",
     an_entry_that_is_no_line: "entry-malformed",
     an_entry_with_personal_text: "entry-malformed",
     a_record_entry_without_a_commitment: "entry-malformed",
@@ -493,3 +499,53 @@ def test_the_tables_of_wrongs_cover_every_error_that_entries_and_records_can_hav
         if check in about and severity == Severity.ERROR
     }
     assert ids - elsewhere == set(WRONG.values())
+
+
+def successor(size: int, root: bytes, log_name: str = "example.com/lost") -> PackWriter:
+    """A log that carries on after another one."""
+    writer = PackWriter()
+    writer.entries.insert(0, f"consentkit/1 predecessor {log_name} {size} {b64(root)}\n".encode())
+    return writer
+
+
+def earlier(size: int, root: bytes) -> tuple[bytes, str]:
+    """A checkpoint that the lost log signed, and the line by which a trust file accepts it."""
+    key = NoteSigner("example.com/lost", signer("log example.com/lost"))
+    return sign_note(Checkpoint(key.name, size, root).text(), key), f"log {key.verifier}\n"
+
+
+@pytest.mark.parametrize(
+    ("size", "root", "expected", "code"),
+    [
+        (17, bytes(32), [], 0),
+        (17, b"\1" * 32, ["previous-fork"], 1),
+        (18, bytes(32), ["previous-rollback"], 1),
+        (16, bytes(32), ["previous-unchecked"], 3),
+    ],
+)
+def test_a_checkpoint_of_the_log_before_is_compared_with_its_end(
+    tmp_path: Path, size: int, root: bytes, expected: list[str], code: int
+) -> None:
+    """A recovery that drops what somebody has seen is found out; an older checkpoint needs the older pack."""
+    writer = successor(17, bytes(32))
+    note, line = earlier(size, root)
+    trust = TrustPolicy.parse(line + writer.trust_text)
+    report = audit(writer.write(tmp_path), trust, previous=note)
+    ids = [finding.id for finding in report.findings if finding.id != "log-continued"]
+    assert (ids, report.exit_code) == (expected, code)
+    assert any("example.com/lost" in remark for remark in report.not_checked)
+
+
+def test_a_checkpoint_of_any_other_log_is_of_no_use(tmp_path: Path) -> None:
+    """Only the log that is named came before."""
+    writer = successor(17, bytes(32), "example.com/another")
+    note, line = earlier(17, bytes(32))
+    report = audit(writer.write(tmp_path), TrustPolicy.parse(line + writer.trust_text), previous=note)
+    assert "previous-fork" in [finding.id for finding in report.findings]
+
+
+def test_a_log_does_not_carry_on_after_itself(tmp_path: Path) -> None:
+    """That would excuse whatever became of it."""
+    report = successor(17, bytes(32), LOG_NAME).audit(tmp_path)
+    assert ("predecessor-misplaced", 0) in found(report)
+    assert report.exit_code == 1

@@ -28,7 +28,7 @@ from consentkit.audit.report import AuditReport
 from consentkit.audit.state import RECORD_PREFIX, Facts, LogState
 from consentkit.audit.tree import Bundle, Tree, bundle_count, bundle_width, walk_tree
 from consentkit.audit.verdict import Summary, make_report
-from consentkit.evidence.entry import entry_line
+from consentkit.evidence.entry import PredecessorEntry, entry_line
 from consentkit.evidence.export import openings_path
 from consentkit.tlog import NO_QUORUM, TILE_WIDTH, Checkpoint, TrustPolicy, decode_bundle
 
@@ -91,7 +91,7 @@ class _Audit:
         self._describe_heads(newest)
         state = LogState(self.pack.findings)
         tree = self._walk(newest, state)
-        check_consistency(self.pack, self.heads, tree)
+        check_consistency(self.pack, self.heads, tree, self._predecessor(newest, state))
         facts = state.facts(newest.log_name, complete=not tree.lost)
         check_policies(self.pack, facts)
         check_notices(self.pack, facts)
@@ -116,6 +116,23 @@ class _Audit:
         if previous is not None:
             details["previous"] = f"extends the one of {previous.size} entries"
         details["checkpoints"] = f"{len(self.heads.past)} signed, each a beginning of the newest"
+
+    def _predecessor(self, newest: Checkpoint, state: LogState) -> PredecessorEntry | None:
+        """Return what the first entry says of an earlier log, having taken note of it."""
+        if (before := state.predecessor) is None:
+            return None
+        if before.log_name == newest.log_name:
+            path = bundle_path(0, bundle_width(newest.size, 0))
+            self.pack.findings.add("predecessor-misplaced", "the log carries on after itself", path, 0)
+            return None
+        previous = self.heads.previous
+        if previous is not None and previous.log_name == before.log_name:
+            self.summary.details["previous"] = f"is where {before.log_name} ended, and this log carries on"
+        self.summary.remarks.append(
+            f"The {before.size} entries of {before.log_name}, after which this log carries on: that log has a pack"
+            " of its own."
+        )
+        return before
 
     def _walk(self, newest: Checkpoint, state: LogState) -> Tree:
         sizes = set(self.heads.past) | ({self.heads.previous.size} if self.heads.previous else set())

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from consentkit.audit.pack import CHECKPOINT, Pack
-from consentkit.audit.tree import Tree
+from consentkit.audit.pack import CHECKPOINT, Pack, bundle_path
+from consentkit.audit.tree import Tree, bundle_width
 from consentkit.errors import InvalidNote
+from consentkit.evidence.entry import PredecessorEntry
 from consentkit.tlog import Checkpoint, QuorumResult, TrustPolicy
 
 __all__ = ["Heads", "check_consistency", "read_heads"]
@@ -103,8 +104,10 @@ def _read_one(pack: Pack, trust: TrustPolicy, size: int, log_name: str | None) -
     return result
 
 
-def check_consistency(pack: Pack, heads: Heads, tree: Tree) -> None:
-    """Compare the tree with every root that the log signed."""
+def check_consistency(
+    pack: Pack, heads: Heads, tree: Tree, predecessor: PredecessorEntry | None = None
+) -> None:
+    """Compare the tree with every root that the log signed; `predecessor` is what its first entry says of another."""
     good = {size for size, root in heads.past.items() if tree.roots.get(size) == root}
     if heads.newest and tree.root is not None and tree.root != heads.newest.root:
         message = f"the {tree.size} entries do not hash to the root that the log signed"
@@ -114,12 +117,37 @@ def check_consistency(pack: Pack, heads: Heads, tree: Tree) -> None:
         message = f"the first {size} entries are not those of {path}"
         pack.findings.add("past-checkpoint-fork", message, path, _max_below(good, size))
     if heads.newest and heads.previous:
-        _check_previous(pack, heads.newest, heads.previous, tree)
+        if predecessor is not None and heads.previous.log_name == predecessor.log_name:
+            _check_predecessor(pack, heads.newest, heads.previous, predecessor)
+        else:
+            _check_previous(pack, heads.newest, heads.previous, tree)
 
 
 def _max_below(sizes: set[int], size: int) -> int:
     """Return the largest of `sizes` below `size`: entries before it are proven, and the trouble is behind."""
     return max((one for one in sizes if one < size), default=0)
+
+
+def _check_predecessor(
+    pack: Pack, newest: Checkpoint, previous: Checkpoint, before: PredecessorEntry
+) -> None:
+    """Compare a checkpoint of the log before with the end that this log gives it."""
+    path = bundle_path(0, bundle_width(newest.size, 0))
+    if previous.size > before.size:
+        message = (
+            f"the log {before.log_name!r} had {previous.size} entries when the earlier checkpoint was kept, and this"
+            f" one carries on after {before.size}: {previous.size - before.size} are left out"
+        )
+        pack.findings.add("previous-rollback", message, path, 0)
+    elif previous.size == before.size and previous.root != before.root:
+        message = f"the log carries on after other {before.size} entries than those of the earlier checkpoint"
+        pack.findings.add("previous-fork", message, path, 0)
+    elif previous.size < before.size:
+        message = (
+            f"whether the {before.size} entries of {before.log_name!r} begin with the {previous.size} of the earlier"
+            " checkpoint must be checked with the pack of that log"
+        )
+        pack.findings.add("previous-unchecked", message)
 
 
 def _check_previous(pack: Pack, newest: Checkpoint, previous: Checkpoint, tree: Tree) -> None:

@@ -69,8 +69,8 @@ class Bits:
 class LogState:
     """Gathers what the entries say, bundle by bundle in order.
 
-    `digests` holds SHA-256 of every bundle (32 bytes each), so that a bundle which reads differently the next
-    time is noticed. `kinds` counts entries.
+    `predecessor` is the entry about the log that this one carries on after. `digests` holds SHA-256 of every bundle
+    (32 bytes each), so that a bundle which reads differently the next time is noticed. `kinds` counts entries.
     """
 
     findings: Findings
@@ -80,6 +80,7 @@ class LogState:
     erased: Bits = field(factory=Bits)
     expired_below: int = 0
     holds: bool = False
+    predecessor: PredecessorEntry | None = None
     kinds: Counter[str] = field(factory=Counter)
     digests: dict[int, bytes] = field(factory=dict)
     wrong: dict[int, frozenset[int]] = field(factory=dict)
@@ -142,8 +143,12 @@ class LogState:
                 self._add(
                     "hold-unchecked", f"entry {place.index} ({action} {hold_id}) was not checked", place
                 )
-            case PredecessorEntry(log_name, size, _):
+            case PredecessorEntry(log_name, size, _) if not place.index:
+                self.predecessor = entry
                 self._add("log-continued", f"the log carries on after {size} entries of {log_name!r}", place)
+            case PredecessorEntry(log_name, _, _):
+                message = f"entry {place.index} says that the log carries on after {log_name!r}"
+                self._add("predecessor-misplaced", message, place)
             case _:
                 self._add("entry-unknown", f"entry {place.index} is of an unknown kind", place)
 
