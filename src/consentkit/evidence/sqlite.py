@@ -147,7 +147,7 @@ class SQLiteStore:
     def set_aside(self) -> str:
         """Rename the file, once nobody else has it open; returns the URL that it has from then on.
 
-        A damaged one is renamed as it is, together with its write-ahead log.
+        A damaged one is renamed as it is, with what SQLite left beside it.
         """
         names = (self._path.with_name(f"{self._path.name}.old-{n}") for n in count(1))
         aside = next(path for path in names if not path.exists())
