@@ -6,7 +6,6 @@ store; none of them is special.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
 import os
@@ -55,6 +54,8 @@ from consentkit.keys import Keys
 from consentkit.tlog import NoteSigner
 
 if TYPE_CHECKING:
+    import asyncio
+
     from consentkit.evidence.witness import Witness
     from consentkit.policy import Policy
 
@@ -273,7 +274,9 @@ class Ledger:
 
     async def aappend(self, draft: RecordDraft) -> Appended:
         """Record a decision from a coroutine; otherwise as `append`."""
-        loop = asyncio.get_running_loop()
+        from asyncio import get_running_loop  # noqa: PLC0415  only who awaits needs it
+
+        loop = get_running_loop()
         future: asyncio.Future[Appended] = loop.create_future()
         self._put(draft, future, loop)
         return await future

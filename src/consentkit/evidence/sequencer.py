@@ -6,18 +6,20 @@ themselves. The thread starts with the first item, in whichever process that com
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from threading import Condition, Thread, current_thread
-from typing import Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from attrs import define, field
 
 from consentkit.errors import LedgerBusy, LedgerClosed, LedgerUnavailable
+
+if TYPE_CHECKING:
+    import asyncio  # whoever awaits has it already; whoever does not is spared its start
 
 __all__ = ["MAX_BATCH", "QUEUE_LIMIT", "RESERVED_SHARE", "Item", "Sequencer", "settle"]
 
@@ -58,11 +60,12 @@ def settle(outcomes: Iterable[tuple[Item[Any], object]]) -> None:
 
 def _resolve_all(pairs: Sequence[tuple[Any, object]]) -> None:
     for future, outcome in pairs:
-        _resolve(future, outcome)
+        if not future.done():  # cancelled: nobody waits any more
+            _resolve(future, outcome)
 
 
 def _resolve(future: Any, outcome: object) -> None:
-    with suppress(InvalidStateError, asyncio.InvalidStateError):  # cancelled: nobody waits any more
+    with suppress(InvalidStateError):  # cancelled, and so nobody waits any more
         if isinstance(outcome, BaseException):
             future.set_exception(outcome)
         else:
