@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from random import Random
 from threading import Lock
 from typing import Final, NamedTuple, NoReturn
@@ -21,7 +22,7 @@ from consentkit.errors import ConsentkitError, InvalidKey, InvalidNote, LedgerCl
 from consentkit.evidence._follower import Next, Source
 from consentkit.evidence._http import Unreachable, check_prefix, fetch
 from consentkit.evidence.hashes import StoredHashes
-from consentkit.evidence.store import View
+from consentkit.evidence.store import Store, View, open_store
 from consentkit.tlog import (
     Algorithm,
     Signature,
@@ -34,7 +35,7 @@ from consentkit.tlog import (
     prove_consistency,
 )
 
-__all__ = ["Submitter", "Witness"]
+__all__ = ["Submitter", "Witness", "cosign"]
 
 _log = logging.getLogger(__name__)
 
@@ -95,6 +96,36 @@ class _Cosigned(NamedTuple):
     time: int = 0
 
 
+@frozen
+class _StoreSource:
+    """A store as a source, for whoever has no ledger open."""
+
+    store: Store
+
+    def view(self) -> AbstractContextManager[View]:
+        return self.store.view()
+
+    def keep(self, size: int, checkpoint: bytes, line: bytes) -> None:
+        self.store.keep_cosigned(size, checkpoint, line)
+
+
+def cosign(url: str, witnesses: Iterable[Witness]) -> dict[str, str]:
+    """Have the head of the ledger at `url` cosigned now; its site may go on meanwhile, and no key is needed.
+
+    Returns, by the name of its key, what each witness that did not cosign had against it. Raises LedgerError.
+    """
+    store = open_store(url)
+    try:
+        submitters = [Submitter(witness, _StoreSource(store), _quiet) for witness in witnesses]
+        return {one.witness.key.name: problem for one in submitters if (problem := one.at_once())}
+    finally:
+        store.release()
+
+
+def _quiet(_event: str, **_data: object) -> None:
+    """Tell nobody: the caller is told."""
+
+
 @define(eq=False)
 class Submitter:
     """Sends the ledger's heads to one witness and keeps what comes back; `step` is a follower's.
@@ -112,6 +143,7 @@ class Submitter:
     _last: _Cosigned = field(default=_Cosigned(), init=False)
     _failures: int = field(default=0, init=False)
     _since: float | None = field(default=None, init=False)
+    _problem: str = field(default="", init=False)
     _told: set[object] = field(factory=set, init=False)
     _turn: Lock = field(factory=Lock, init=False)
 
@@ -123,9 +155,10 @@ class Submitter:
         """Have the head cosigned, unless that was done, by whichever process, or would be too soon."""
         return self._attempt(soon=False)
 
-    def at_once(self) -> None:
-        """Have the head cosigned at once; if that fails, those who are told of such things have been told."""
+    def at_once(self) -> str:
+        """Have the head cosigned at once; returns what stands in the way of it, "" for nothing."""
         self._attempt(soon=True)
+        return self._problem
 
     def _attempt(self, *, soon: bool) -> Next:
         with self._turn:
@@ -140,7 +173,7 @@ class Submitter:
                 return self._failed(_REFUSED_PAUSE, error)
             except (Unreachable, ConsentkitError) as error:
                 return self._failed(_FIRST_PAUSE, error)
-            self._failures, self._since = 0, None
+            self._failures, self._since, self._problem = 0, None, ""
             self._told.clear()
             return Next()
 
@@ -213,6 +246,7 @@ class Submitter:
     def _failed(self, pause: float, error: Exception) -> Next:
         """Tell what is to be told, and say when to try again: later each time, and never all at once."""
         self._failures += 1
+        self._problem = str(error)
         now = self.now()
         since = self._since = now if self._since is None else self._since
         if isinstance(error, _Refused):
