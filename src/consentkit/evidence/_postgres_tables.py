@@ -14,7 +14,7 @@ from psycopg import Connection
 from consentkit.errors import InvalidProof, LedgerCorrupt
 from consentkit.evidence.entry import record_commitment
 from consentkit.evidence.opening import Opening
-from consentkit.evidence.store import Batch, Head, Tail
+from consentkit.evidence.store import Answered, Batch, Head, Hold, Removal, Tail
 from consentkit.tlog import HASH_SIZE, Frontier
 
 __all__ = ["HEAD", "MARK", "MIGRATIONS", "PostgresView", "State", "write"]
@@ -50,6 +50,15 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     CREATE TABLE key_entry (idx bigint PRIMARY KEY);
     CREATE TABLE cosigned (size bigint PRIMARY KEY, note bytea NOT NULL);
     """,
+    """
+    CREATE TABLE removal (at bigint PRIMARY KEY, first bigint NOT NULL, stop bigint NOT NULL);
+    CREATE TABLE hold (id text COLLATE "C" PRIMARY KEY, placed bigint NOT NULL UNIQUE, released bigint);
+    CREATE TABLE held (idx bigint, hold text COLLATE "C", PRIMARY KEY (idx, hold));
+    CREATE INDEX ON held (hold);
+    CREATE TABLE answered (key bytea PRIMARY KEY, digest bytea NOT NULL, idx bigint NOT NULL, expires bigint NOT NULL);
+    CREATE INDEX ON answered (expires);
+    CREATE INDEX ON answered (idx);
+    """,
 )
 
 HEAD: Final[LiteralString] = (
@@ -76,6 +85,26 @@ _PUBLISHED: Final = (
     "INSERT INTO published SELECT * FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bytea[])"
 )
 _KEYS: Final = "INSERT INTO key_entry SELECT * FROM unnest(%b::bigint[])"
+_ANSWERED: Final = (
+    "INSERT INTO answered SELECT * FROM unnest(%b::bytea[], %b::bytea[], %b::bigint[], %b::bigint[])"
+)
+_FORGET: Final = "DELETE FROM answered WHERE expires < %b"
+_REMOVALS: Final = "INSERT INTO removal SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[])"
+_GONE: Final = (
+    " USING unnest(%b::bigint[], %b::bigint[]) AS gone (first, stop)"
+    " WHERE idx >= gone.first AND idx < gone.stop AND idx <> ALL (%b::bigint[])"
+)
+_REMOVE: Final[tuple[LiteralString, ...]] = (
+    "DELETE FROM opening" + _GONE,
+    "DELETE FROM held" + _GONE,
+    "DELETE FROM answered" + _GONE,
+)
+_HOLDS: Final = "INSERT INTO hold SELECT * FROM unnest(%b::text[], %b::bigint[], %b::bigint[])"
+_HELD: Final = "INSERT INTO held SELECT * FROM unnest(%b::bigint[], %b::text[])"
+_RELEASE: Final = (
+    "UPDATE hold SET released = new.released FROM unnest(%b::text[], %b::bigint[]) AS new (id, released)"
+    " WHERE hold.id = new.id"
+)
 
 _PAGE: Final = 1024
 
@@ -123,9 +152,20 @@ def write(connection: Connection, batch: Batch) -> bool:
             (_OPENINGS, openings),
             (_PUBLISHED, published),
             (_KEYS, keys),
+            (_ANSWERED, batch.answered),
+            (_REMOVALS, batch.removals),
+            (_HOLDS, [(hold.hold_id, hold.placed, hold.released) for hold in batch.holds]),
+            (_HELD, [(index, hold.hold_id) for hold in batch.holds for index in hold.indexes]),
+            (_RELEASE, batch.released),
         ):
             if rows:
                 connection.execute(statement, [list(column) for column in zip(*rows, strict=True)])
+        if batch.removals:
+            _, first, stop = (list(column) for column in zip(*batch.removals, strict=True))
+            for statement in _REMOVE:
+                connection.execute(statement, (first, stop, list(batch.spared)))
+        if batch.answered:
+            connection.execute(_FORGET, (new.time,))
     return swapped.rowcount == 1
 
 
@@ -185,6 +225,28 @@ class PostgresView:
         )
         rows = self._pages(query, start, stop)
         return (Opening(index, record, tuple(told.split("~")), blind) for index, record, told, blind in rows)
+
+    def history(self, history: str) -> Iterator[Opening]:
+        query: LiteralString = (
+            "SELECT idx, record, disclosures, blind FROM opening WHERE history = %b ORDER BY sequence"
+        )
+        rows = self._read(query, history)
+        return (Opening(index, record, tuple(told.split("~")), blind) for index, record, told, blind in rows)
+
+    def removals(self, since: int = 0) -> Iterator[Removal]:
+        rows = self._read("SELECT at, first, stop FROM removal WHERE at >= %b ORDER BY at", since)
+        return map(Removal._make, rows)
+
+    def holds(self) -> Iterator[Hold]:
+        rows = self._read(
+            "SELECT id, placed, released,"
+            " ARRAY(SELECT idx FROM held WHERE held.hold = hold.id ORDER BY idx) FROM hold ORDER BY placed"
+        )
+        return (Hold(name, placed, released, tuple(indexes)) for name, placed, released, indexes in rows)
+
+    def answered(self, keys: Collection[bytes]) -> Mapping[bytes, Answered]:
+        rows = self._read("SELECT * FROM answered WHERE key = ANY (%b::bytea[])", list(keys))
+        return {row[0]: Answered._make(row) for row in rows}
 
     def checkpoints(self) -> Iterator[tuple[int, bytes]]:
         return iter(self._read("SELECT size, note FROM checkpoint ORDER BY size"))

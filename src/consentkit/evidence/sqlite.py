@@ -31,7 +31,7 @@ from consentkit.errors import (
 from consentkit.evidence._files import sync_folder
 from consentkit.evidence.entry import record_commitment
 from consentkit.evidence.opening import Opening
-from consentkit.evidence.store import Batch, Head, Tail
+from consentkit.evidence.store import Answered, Batch, Head, Hold, Removal, Tail
 from consentkit.tlog import HASH_SIZE, Frontier
 
 __all__ = ["SQLiteStore"]
@@ -69,6 +69,17 @@ _MIGRATIONS: Final = (
     """,
     """
     CREATE TABLE cosigned (size INTEGER PRIMARY KEY, note BLOB NOT NULL);
+    """,
+    """
+    CREATE TABLE removal (at INTEGER PRIMARY KEY REFERENCES entry, first INTEGER NOT NULL, stop INTEGER NOT NULL);
+    CREATE TABLE hold (id TEXT PRIMARY KEY, placed INTEGER NOT NULL UNIQUE REFERENCES entry,
+        released INTEGER REFERENCES entry) WITHOUT ROWID;
+    CREATE TABLE held (idx INTEGER, hold TEXT REFERENCES hold, PRIMARY KEY (idx, hold)) WITHOUT ROWID;
+    CREATE INDEX held_by ON held (hold);
+    CREATE TABLE answered (key BLOB PRIMARY KEY, digest BLOB NOT NULL, idx INTEGER NOT NULL, expires INTEGER NOT NULL)
+        WITHOUT ROWID;
+    CREATE INDEX answered_expires ON answered (expires);
+    CREATE INDEX answered_idx ON answered (idx);
     """,
 )
 # A child must not touch a connection of its parent, not even to close it (sqlite.org/howtocorrupt.html 2.6).
@@ -143,6 +154,18 @@ class SQLiteStore:
                 )
             except sqlite3.Error as error:
                 raise self._explained(error) from error
+
+    def scrub(self) -> bool:
+        """Move the write-ahead log into the file, where deleted rows are overwritten, and cut it to nothing."""
+        connection = self._connect()
+        with self.lock():
+            try:
+                connection.execute("PRAGMA busy_timeout = 0")
+                busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                connection.execute(f"PRAGMA busy_timeout = {int(_WAIT_SECONDS * 1000)}")
+            except sqlite3.Error as error:
+                raise self._explained(error) from error
+        return not busy
 
     def set_aside(self) -> str:
         """Rename the file, once nobody else has it open; returns the URL that it has from then on.
@@ -328,9 +351,30 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
         ("INSERT INTO opening VALUES (?, ?, ?, ?, ?, ?)", openings),
         ("INSERT INTO published VALUES (?, ?, ?, ?)", published),
         ("INSERT INTO key_entry VALUES (?)", [(index,) for index in batch.keys]),
+        ("INSERT INTO answered VALUES (?, ?, ?, ?)", batch.answered),
+        ("INSERT INTO removal VALUES (?, ?, ?)", batch.removals),
+        ("INSERT INTO hold VALUES (?, ?, ?)", [(h.hold_id, h.placed, h.released) for h in batch.holds]),
+        ("INSERT INTO held VALUES (?, ?)", [(at, h.hold_id) for h in batch.holds for at in h.indexes]),
+        ("UPDATE hold SET released = ? WHERE id = ?", [(index, name) for name, index in batch.released]),
     ):
         if rows:
             connection.executemany(statement, rows)
+    if batch.removals:
+        _remove(connection, batch)
+    if batch.answered:
+        connection.execute("DELETE FROM answered WHERE expires < ?", (batch.new.time,))
+
+
+def _remove(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Take away what the batch's entries say is gone; `secure_delete` overwrites it."""
+    spared = json.dumps(batch.spared)
+    ranges = [(first, stop, spared) for _, first, stop in batch.removals]
+    for statement in (
+        "DELETE FROM opening WHERE idx >= ? AND idx < ? AND idx NOT IN (SELECT value FROM json_each(?))",
+        "DELETE FROM held WHERE idx >= ? AND idx < ? AND idx NOT IN (SELECT value FROM json_each(?))",
+        "DELETE FROM answered WHERE idx >= ? AND idx < ? AND idx NOT IN (SELECT value FROM json_each(?))",
+    ):
+        connection.executemany(statement, ranges)
 
 
 def _swap_head(connection: sqlite3.Connection, batch: Batch) -> None:
@@ -415,6 +459,28 @@ class _View:
             (start, stop),
         )
         return (Opening(index, record, tuple(told.split("~")), blind) for index, record, told, blind in rows)
+
+    def history(self, history: str) -> Iterator[Opening]:
+        rows = self._execute(
+            "SELECT idx, CAST(record AS TEXT), CAST(disclosures AS TEXT), CAST(blind AS BLOB) FROM opening"
+            " WHERE history = ? ORDER BY sequence",
+            (history,),
+        )
+        return (Opening(index, record, tuple(told.split("~")), blind) for index, record, told, blind in rows)
+
+    def removals(self, since: int = 0) -> Iterator[Removal]:
+        rows = self._execute("SELECT at, first, stop FROM removal WHERE at >= ? ORDER BY at", (since,))
+        return map(Removal._make, rows)
+
+    def holds(self) -> Iterator[Hold]:
+        indexes = "SELECT idx FROM held WHERE hold = ? ORDER BY idx"
+        for name, placed, released in self._execute("SELECT id, placed, released FROM hold ORDER BY placed"):
+            yield Hold(name, placed, released, tuple([index for (index,) in self._execute(indexes, (name,))]))
+
+    def answered(self, keys: Collection[bytes]) -> Mapping[bytes, Answered]:
+        query = "SELECT CAST(key AS BLOB), CAST(digest AS BLOB), idx, expires FROM answered WHERE key = ?"
+        rows = [row for key in keys for row in self._execute(query, (key,))]
+        return {row[0]: Answered._make(row) for row in rows}
 
     def checkpoints(self) -> Iterator[tuple[int, bytes]]:
         return iter(self._execute("SELECT size, CAST(note AS BLOB) FROM checkpoint ORDER BY size"))

@@ -18,7 +18,20 @@ from consentkit.errors import LedgerUnavailable
 from consentkit.evidence.opening import Opening
 from consentkit.tlog import Frontier, Growth
 
-__all__ = ["Batch", "Head", "NewOpening", "Published", "Store", "Tail", "View", "open_store", "shown_url"]
+__all__ = [
+    "Answered",
+    "Batch",
+    "Head",
+    "Hold",
+    "NewOpening",
+    "Published",
+    "Removal",
+    "Store",
+    "Tail",
+    "View",
+    "open_store",
+    "shown_url",
+]
 
 _REMEDY = "write it like sqlite:///path/consent.db, or postgresql://user@host/database?ledger=name"
 
@@ -66,12 +79,50 @@ class Published:
     body: bytes = field(repr=False)
 
 
+class Removal(NamedTuple):
+    """What the entry at index `at` says is gone: the openings of entries `first` up to before `stop`."""
+
+    at: int
+    first: int
+    stop: int
+
+
+@frozen
+class Hold:
+    """A hold: the entry that placed it, the one that released it or None, and the records that it is about.
+
+    `indexes`, in order, are of records whose openings are there: once a hold is released they may go.
+    """
+
+    hold_id: str
+    placed: int
+    released: int | None
+    indexes: tuple[int, ...]
+
+
+class Answered(NamedTuple):
+    """What was recorded for a request that carried an idempotency key, until `expires`, UTC milliseconds.
+
+    `key` and `digest` have 32 bytes each: what the request is known by, and what it asked for; `at` is the index
+    of the entry that came of it.
+    """
+
+    key: bytes
+    digest: bytes
+    at: int
+    expires: int
+
+
 @frozen
 class Batch:
     """What one transaction writes: entries from the old head's size on, and all that belongs to them.
 
     `old` is None for the first batch of a new log. `keys` are the indexes of entries about keys. `day` is the
     UTC day of the commit, counted from 1970.
+
+    `removals` take openings away, with their place in a history, in a hold and among the answered, but for those
+    of the indexes that are `spared`. `holds` begin, `released` maps others to the entry that ends them. `answered`
+    is remembered; what expired before the new head's time is forgotten then.
     """
 
     old: Head | None
@@ -82,6 +133,11 @@ class Batch:
     published: tuple[Published, ...] = ()
     keys: tuple[int, ...] = ()
     day: int = 0
+    removals: tuple[Removal, ...] = ()
+    spared: tuple[int, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    released: tuple[tuple[str, int], ...] = ()
+    answered: tuple[Answered, ...] = ()
 
     @property
     def first(self) -> int:
@@ -115,6 +171,18 @@ class View(Protocol):
 
     def openings(self, start: int, stop: int) -> Iterator[Opening]:
         """Yield the openings of these entries that there are, in order."""
+
+    def history(self, history: str) -> Iterator[Opening]:
+        """Yield the openings of one history, in order of their numbers."""
+
+    def removals(self, since: int = 0) -> Iterator[Removal]:
+        """Yield what the entries from index `since` on say is gone, in order."""
+
+    def holds(self) -> Iterator[Hold]:
+        """Yield all holds, released ones too, in the order in which they were placed."""
+
+    def answered(self, keys: Collection[bytes]) -> Mapping[bytes, Answered]:
+        """Return what is remembered of requests, by their keys."""
 
     def checkpoints(self) -> Iterator[tuple[int, bytes]]:
         """Yield size and note of the checkpoints that were kept, the last one of each UTC day, in order."""
@@ -150,6 +218,12 @@ class Store(Protocol):
 
         It is added to those that were kept for that size before; one that is there already changes nothing.
         Takes its turn to write by itself: the caller does not hold the lock.
+        """
+
+    def scrub(self) -> bool:
+        """Overwrite, as far as this store can, what batches have removed; False while somebody still reads it.
+
+        Takes its turn to write by itself, and waits for no reader.
         """
 
     def set_aside(self) -> str:
