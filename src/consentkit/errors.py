@@ -21,6 +21,7 @@ __all__ = [
     "InvalidRecord",
     "InvalidTile",
     "InvalidTrust",
+    "KeyReused",
     "LedgerBusy",
     "LedgerClosed",
     "LedgerConflict",
@@ -231,6 +232,10 @@ class LedgerClosed(LedgerError):
 
 class LedgerConflict(LedgerError):
     """Other writers kept moving the ledger on while something was being appended. Nothing was written."""
+
+
+class KeyReused(LedgerError):
+    """An idempotency key came again with another request. Nothing was written."""
 
 
 class LedgerCorrupt(LedgerError):

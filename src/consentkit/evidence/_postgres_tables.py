@@ -87,6 +87,7 @@ _PUBLISHED: Final = (
 _KEYS: Final = "INSERT INTO key_entry SELECT * FROM unnest(%b::bigint[])"
 _ANSWERED: Final = (
     "INSERT INTO answered SELECT * FROM unnest(%b::bytea[], %b::bytea[], %b::bigint[], %b::bigint[])"
+    " ON CONFLICT (key) DO UPDATE SET digest = excluded.digest, idx = excluded.idx, expires = excluded.expires"
 )
 _FORGET: Final = "DELETE FROM answered WHERE expires < %b"
 _REMOVALS: Final = "INSERT INTO removal SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[])"
@@ -95,9 +96,9 @@ _GONE: Final = (
     " WHERE idx >= gone.first AND idx < gone.stop AND idx <> ALL (%b::bigint[])"
 )
 _REMOVE: Final[tuple[LiteralString, ...]] = (
-    "DELETE FROM opening" + _GONE,
-    "DELETE FROM held" + _GONE,
-    "DELETE FROM answered" + _GONE,
+    "DELETE FROM opening" + _GONE,  # noqa: S608  constants
+    "DELETE FROM held" + _GONE,  # noqa: S608  constants
+    "DELETE FROM answered" + _GONE,  # noqa: S608  constants
 )
 _HOLDS: Final = "INSERT INTO hold SELECT * FROM unnest(%b::text[], %b::bigint[], %b::bigint[])"
 _HELD: Final = "INSERT INTO held SELECT * FROM unnest(%b::bigint[], %b::text[])"

@@ -6,15 +6,17 @@ on a new snapshot; records whose history has not moved are kept as they were sig
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from attrs import define, field, frozen
 
-from consentkit.errors import ConsentkitError, InvalidKey, LedgerUnavailable
+from consentkit.errors import ConsentkitError, InvalidKey, KeyReused, LedgerUnavailable
 from consentkit.evidence.entry import (
     BLIND_BYTES,
     Entry,
+    HoldEntry,
     KeyEntry,
     NoticeEntry,
     PolicyEntry,
@@ -27,25 +29,48 @@ from consentkit.evidence.hashes import tile_nodes
 from consentkit.evidence.keyring import KeyRing
 from consentkit.evidence.opening import Opening
 from consentkit.evidence.record import Record, RecordDraft, build_record, uuid7
-from consentkit.evidence.store import Batch, Head, NewOpening, Published, Tail
+from consentkit.evidence.removal import MAX_SKEW, Action, Plan
+from consentkit.evidence.store import (
+    Answered,
+    Batch,
+    Head,
+    Hold,
+    NewOpening,
+    Published,
+    Removal,
+    Tail,
+)
 from consentkit.keys import Keys
 from consentkit.tlog import Checkpoint, Frontier, NoteSigner, leaf_hash
 
-__all__ = ["MAX_SKEW", "Appended", "Builder", "Built", "Publication", "RecordWork", "Snapshot", "Work"]
-
-MAX_SKEW: Final = 300_000
-"""How far a record's time may lie behind the newest record's, in milliseconds."""
+__all__ = [
+    "MAX_SKEW",
+    "Appended",
+    "Builder",
+    "Built",
+    "Once",
+    "Publication",
+    "RecordWork",
+    "Repeated",
+    "Snapshot",
+    "Work",
+]
 
 _DAY: Final = 86_400_000
+_NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
 _RANDOM_BYTES: Final = 10 + 16 + BLIND_BYTES
 
 
 @frozen
 class Appended:
-    """A record that is in the log, durably: what opens its entry, and its time in UTC milliseconds."""
+    """A record that is in the log, durably: what opens its entry, and its time in UTC milliseconds.
+
+    `repeated` says that it was there before: the request had been made already.
+    """
 
     opening: Opening
     time: int
+    repeated: bool = False
 
     @property
     def index(self) -> int:
@@ -56,6 +81,21 @@ class Appended:
     def record(self) -> Record:
         """The record itself."""
         return Record(self.opening.record, self.opening.disclosures)
+
+
+class Once(NamedTuple):
+    """What tells a request that is repeated from a new one; see `consentkit.evidence.store.Answered`."""
+
+    key: bytes
+    digest: bytes
+    expires: int
+
+
+@frozen
+class Repeated:
+    """The outcome for a request that came before: the index of what was recorded then."""
+
+    index: int
 
 
 class _Signed(NamedTuple):
@@ -73,6 +113,7 @@ class RecordWork:
 
     draft: RecordDraft
     time: int
+    once: Once | None = None
     signed: _Signed | None = field(default=None, repr=False)
 
 
@@ -84,18 +125,23 @@ class Publication:
     body: bytes = field(default=b"", repr=False)
 
 
-Work = RecordWork | Publication
-Outcome = Appended | int | ConsentkitError | None
+Work = RecordWork | Publication | Action
+Outcome = Appended | Repeated | tuple[int, ...] | int | ConsentkitError | None
 
 
 @frozen
 class Snapshot:
-    """What a batch is built on: the head, the tails of its histories, the keys, and what was published."""
+    """What a batch is built on: the head, the tails of its histories, the keys, and what was published.
+
+    `answered` is what is remembered of the requests behind its records, `plans` what its actions come to.
+    """
 
     head: Head | None
     tails: dict[str, Tail]
     keys: KeyRing
     published: frozenset[str]
+    answered: Mapping[bytes, Answered] = _NOTHING
+    plans: Mapping[Action, Plan] = _NOTHING
 
 
 @frozen
@@ -103,7 +149,7 @@ class Built:
     """A batch, or None when nothing is to be written, and an outcome for each work, in order.
 
     An outcome is what the caller gets once the batch is durable: the record appended, the index of what was
-    published (None when it was there already), or the error.
+    published (None when it was there already), the indexes that an action was about, or the error.
     """
 
     batch: Batch | None
@@ -136,6 +182,11 @@ class Builder:
             tuple(draft.published),
             tuple(draft.keys),
             self._clock() // _DAY,
+            tuple(draft.removals),
+            tuple(draft.spared),
+            tuple(draft.holds),
+            tuple(draft.released),
+            tuple(draft.answers),
         )
         return Built(batch, outcomes)
 
@@ -143,6 +194,10 @@ class Builder:
         try:
             if isinstance(work, Publication):
                 return draft.publish(work)
+            if not isinstance(work, RecordWork):
+                return draft.carry_out(draft.plans[work])
+            if work.once is not None and (known := draft.find(work.once, work.time)):
+                return known
             draft.check(work)
             tail = draft.tails.get(work.draft.history)
             if work.signed is None or work.signed.tail != tail:
@@ -184,6 +239,24 @@ class _Draft:
         self.openings: list[NewOpening] = []
         self.published: list[Published] = []
         self.keys: list[int] = []
+        self.plans, self.answered = snapshot.plans, dict(snapshot.answered)
+        self.answers: list[Answered] = []
+        self.removals: list[Removal] = []
+        self.spared: list[int] = []
+        self.holds: list[Hold] = []
+        self.released: list[tuple[str, int]] = []
+
+    def find(self, once: Once, time: int) -> Repeated | None:
+        """Return what the same request led to before. Raises KeyReused when its key came with another one."""
+        known = self.answered.get(once.key)
+        if known is None or known.expires <= time:
+            return None
+        if known.digest != once.digest:
+            raise KeyReused(
+                "this idempotency key came with another request before",
+                remedy="give every request a key of its own",
+            )
+        return Repeated(known.at)
 
     def check(self, work: RecordWork) -> None:
         """Refuse a record whose key is not in use, or whose time is too far out of order."""
@@ -206,12 +279,28 @@ class _Draft:
         self.openings.append(NewOpening(opening, history, sequence))
         self.tails[history] = signed.new_tail
         self.time = max(self.time, work.time)
+        if work.once is not None:
+            self.answered[work.once.key] = answer = Answered(*work.once[:2], index, work.once.expires)
+            self.answers.append(answer)
         return Appended(opening, work.time)
 
     def append(self, line: bytes) -> int:
         """Add any other entry; returns its index."""
         self.lines.append(line)
         return self.first + len(self.lines) - 1
+
+    def carry_out(self, plan: Plan) -> tuple[int, ...]:
+        """Enter what was planned; returns the indexes that it is about."""
+        for entry, gone in plan.entries:
+            index = self.append(format_entry(entry))
+            if gone is not None:
+                self.removals.append(Removal(index, *gone))
+            if isinstance(entry, HoldEntry) and entry.action == "hold":
+                self.holds.append(Hold(entry.hold_id, index, None, plan.indexes))
+            elif isinstance(entry, HoldEntry):
+                self.released.append((entry.hold_id, index))
+        self.spared += plan.spared
+        return plan.indexes
 
     def publish(self, work: Publication) -> int | None:
         """Add what is to be entered once; None if it is there already."""

@@ -35,6 +35,7 @@ __all__ = [
     "commitment",
     "entry_line",
     "format_entry",
+    "is_field",
     "parse_entry",
     "record_commitment",
 ]
@@ -169,6 +170,11 @@ def format_entry(entry: Entry) -> bytes:
     if bad := [field for field in fields if not _FIELD.fullmatch(field)]:
         raise InvalidLog(f"{bad[0][:80]!r} cannot be a field of a log entry")
     return " ".join(fields).encode() + b"\n"
+
+
+def is_field(text: str) -> bool:
+    """Say whether an entry can carry this field."""
+    return _FIELD.fullmatch(text) is not None
 
 
 def _fields(entry: Entry) -> tuple[str, ...]:

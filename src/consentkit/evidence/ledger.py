@@ -10,48 +10,42 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from pathlib import Path
-from threading import RLock
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from consentkit.errors import (
     ConsentkitError,
     InvalidRecord,
     LedgerBusy,
-    LedgerConflict,
-    LedgerCorrupt,
     LedgerError,
     LedgerUnavailable,
-    OutcomeUnknown,
 )
 from consentkit.evidence._forks import follow
+from consentkit.evidence._gone import Fate
 from consentkit.evidence._inside import Inside
+from consentkit.evidence._writing import EventHook, Writer
 from consentkit.evidence.batch import (
     MAX_SKEW,
     Appended,
-    Builder,
-    Built,
     Publication,
     RecordWork,
-    Snapshot,
-    Work,
 )
-from consentkit.evidence.entry import KeyEntry, NoticeEntry, PolicyEntry, PredecessorEntry
+from consentkit.evidence.current import Current, current
+from consentkit.evidence.entry import KeyEntry, NoticeEntry, PolicyEntry, PredecessorEntry, is_field
 from consentkit.evidence.export import Progress, export
-from consentkit.evidence.heads import check_stored, foreign, with_cosignatures
+from consentkit.evidence.heads import with_cosignatures
 from consentkit.evidence.keyring import keyring_of
 from consentkit.evidence.opening import Opening
 from consentkit.evidence.outside import Outside
 from consentkit.evidence.receipt import Receipt, make_receipt
 from consentkit.evidence.record import RecordDraft, disclosed, parse_record
+from consentkit.evidence.removal import Erasure, Expiry, Placing, Releasing, recorded_at
 from consentkit.evidence.sequencer import QUEUE_LIMIT, Item, Sequencer, settle
-from consentkit.evidence.store import Batch, Head, Store, View, open_store
+from consentkit.evidence.store import Hold, Store, open_store
 from consentkit.keys import Keys
-from consentkit.tlog import NoteSigner
 
 if TYPE_CHECKING:
     import asyncio
@@ -63,14 +57,12 @@ __all__ = ["EventHook", "Ledger", "system_clock"]
 
 _log = logging.getLogger(__name__)
 
+LAG_SECONDS: Final = 60.0
+"""How long, at most, a process goes on believing in a record that another one erased."""
+
+_SCRUB_PAUSES: Final = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5)
+_FIELD_REMEDY: Final = "1 to 256 letters, digits and . _ : / + = - make one, and everybody may read it"
 _URGENT: Final = frozenset({"refused", "withdrawn", "objected"})
-
-
-class EventHook(Protocol):
-    """What is told of `ledger.busy`, `.unavailable`, `.reopened`, `witness.late`, `.refused`, `highwater.late`."""
-
-    def __call__(self, event: str, /, **data: object) -> object:
-        """Take note of an event. There is nothing personal in `data`; what this raises is logged."""
 
 
 def system_clock() -> int:
@@ -78,7 +70,7 @@ def system_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Ledger:
+class Ledger(Writer):
     """A consent log that is open for appending. Make one with `open`; it may be shared by threads.
 
     A process that is forked off may go on using it: the child connects and starts its thread by itself.
@@ -96,16 +88,11 @@ class Ledger:
         queue_limit: int = QUEUE_LIMIT,
         witnesses: Sequence[Witness] = (),
         high_water: str | None = None,
+        lag: float = LAG_SECONDS,
     ) -> None:
-        self._store, self._keys, self._url = store, keys, url
-        self._clock, self._on_event = clock, on_event
-        self._builder = Builder(keys, clock, random)
-        self._verifier = NoteSigner(keys.log_name, keys.log).verifier
-        self._name_line = f"{keys.log_name}\n".encode()
+        super().__init__(store, keys, clock=clock, random=random, on_event=on_event, lag=lag)
+        self._url = url
         self._sequencer: Sequencer[RecordWork] = Sequencer(self._process, limit=queue_limit)
-        self._gate = RLock()
-        self._size = 0
-        self._sound = True
         self._closed = False
         inside = self._inside = Inside(self)
         self._outside = Outside(
@@ -127,13 +114,15 @@ class Ledger:
         witnesses: Sequence[Witness] = (),
         high_water: str | None = None,
         predecessor: PredecessorEntry | None = None,
+        lag: float = LAG_SECONDS,
     ) -> Self:
         """Open the ledger at `url` (`sqlite:///path/consent.db`), and make it when it is not there.
 
         The stored head is verified under the log key, and the record key is introduced if it is new. `clock`
         gives UTC milliseconds, `random` as many random bytes as it is asked for. `witnesses` cosign its heads in
         the background; `high_water` is the URL of the place by which a restored backup is noticed (see
-        `consentkit.evidence.highwater`); `predecessor` begins a new log that carries on after another.
+        `consentkit.evidence.highwater`); `predecessor` begins a new log that carries on after another. `lag` is how
+        many seconds may pass until `usable` knows of what another process erased.
 
         Raises LedgerUnavailable when there is none or it cannot be used, LedgerCorrupt when it is not what the log
         key signed, LedgerRolledBack when it has gone back behind its high-water mark, LedgerError when it is the
@@ -149,6 +138,7 @@ class Ledger:
             queue_limit=queue_limit,
             witnesses=witnesses,
             high_water=high_water,
+            lag=lag,
         )
         try:
             ledger._verify()
@@ -218,16 +208,22 @@ class Ledger:
             return view.has("notice", digest)
 
     def usable(self, log_name: str, index: int) -> bool:
-        """Say whether a decision that names this log and entry can still be proven.
+        """Say whether a decision that names this log and entry can still be proven: not once it is erased.
 
-        Reads the store only for an index beyond what this process has seen.
+        Reads the store only for an index beyond what this process has seen, and when the lag is over. While the store
+        cannot be read then, what cannot be proven counts as gone.
         """
         if log_name != self.log_name or index < 0:
             return False
         try:
-            return index < self._size or index < self.size
-        except LedgerError:  # what cannot be proven now counts as not there
+            if index >= self._size or time.monotonic() >= self._known_until:
+                self._look()
+            fate = self._gone.fate(index)
+            if fate is Fate.EXPIRED:  # a hold may have spared it
+                return self.opening(index) is not None
+        except LedgerError:
             return False
+        return fate is Fate.THERE and index < self._size
 
     def entries(self, start: int, stop: int) -> tuple[bytes, ...]:
         """Return entries `start` up to `stop`, as many as there are."""
@@ -246,6 +242,16 @@ class Ledger:
             return False
         claims = parse_record(opening.record).claims
         return disclosed(claims, opening.disclosures).get("history") == history
+
+    def history(self, history: str) -> tuple[Appended, ...]:
+        """Return the records that there are of a history, by its pseudonym, oldest first."""
+        with self._view() as view:
+            return tuple([Appended(opening, recorded_at(opening)) for opening in view.history(history)])
+
+    def current(self, history: str) -> Current:
+        """Return what the records of a history come to: the latest choice about each category and service."""
+        with self._view() as view:
+            return current(view, history)
 
     def receipt(self, index: int) -> Receipt | None:
         """Return the receipt of the record at `index`, with proofs under the present head; None if it has none."""
@@ -314,11 +320,63 @@ class Ledger:
             key = keyring_of(view).find("record", key_id)
         return self._publish(KeyEntry("retire", "record", key_id, key.public_key)) if key else None
 
-    def _publish(self, entry: PolicyEntry | NoticeEntry | KeyEntry, body: bytes = b"") -> int | None:
-        (outcome,) = self._write([Publication(entry, body)]).outcomes
-        if isinstance(outcome, ConsentkitError):
-            raise outcome
-        return outcome if isinstance(outcome, int) else None
+    # What is taken away
+
+    def erase(self, history: str | Iterable[str], reason: str) -> tuple[int, ...]:
+        """Erase all records of a history, or of several; returns their indexes.
+
+        Record, disclosures, blinding value and pseudonym leave the store, and a tombstone for each enters the log, in
+        one transaction. `reason` is a code that everybody may read, such as `gdpr-17-1-b`. What comes later under the
+        same pseudonym begins a new history. `ledger.unscrubbed` is told when a reader kept the store from overwriting
+        what was removed; that is made up for when the next decisions are recorded.
+
+        Raises LedgerError when a hold is on one of the records, and for a reason that no entry can carry.
+        """
+        _check_field(reason, "reason")
+        histories = (history,) if isinstance(history, str) else tuple(dict.fromkeys(history))
+        erased = self._act(Erasure(histories, reason, self._random))
+        self._scrub_soon()
+        return erased
+
+    def retain(self, before: int) -> int | None:
+        """Remove the openings of all records that were made before `before`, UTC milliseconds, but for held ones.
+
+        One entry says how far that is: the index of the first record that stays, which is returned; None when there
+        was nothing to remove. Records that stand behind a younger one wait for it, within the skew of the clocks.
+        """
+        expired = self._act(Expiry(before))
+        self._scrub_soon()
+        return expired[0] if expired else None
+
+    def hold(
+        self, hold_id: str, histories: str | Iterable[str] = (), *, indexes: Iterable[int] = ()
+    ) -> tuple[int, ...]:
+        """Keep records from being erased or expiring until the hold is released; returns their indexes.
+
+        It is on the records that there are now, of these histories and at these indexes. `hold_id` is a name that
+        everybody may read. Raises LedgerError for one that was used before, and when there is no such record.
+        """
+        _check_field(hold_id, "name of a hold")
+        names = (histories,) if isinstance(histories, str) else tuple(histories)
+        return self._act(Placing(hold_id, names, tuple(indexes)))
+
+    def release(self, hold_id: str) -> None:
+        """Release a hold. Raises LedgerError when there is none of this name in force."""
+        self._act(Releasing(hold_id))
+
+    def holds(self) -> tuple[Hold, ...]:
+        """Return all holds, released ones too, oldest first."""
+        with self._view() as view:
+            return tuple(view.holds())
+
+    def _scrub_soon(self) -> None:
+        """Have what was removed overwritten, waiting a second for whoever reads the store."""
+        for pause in _SCRUB_PAUSES:
+            time.sleep(pause)
+            if self._scrub():
+                return
+        _log.warning("what was removed is not overwritten yet: the store is being read")
+        self._emit("ledger.unscrubbed")
 
     def _put(
         self, draft: RecordDraft, future: Future[Appended] | asyncio.Future[Appended],
@@ -353,108 +411,10 @@ class Ledger:
             outcomes = [failure] * len(items)
         settle(zip(items, outcomes, strict=True))
         self._outside.start()
+        if self._unscrubbed:
+            self._scrub()
 
-    def _write(self, works: Sequence[Work]) -> Built:
-        """Build, sign and commit. Records are signed outside the lock, and again if the log has moved on."""
-        with self._gate:
-            if not self._sound:
-                self._reopen()
-            snapshot = self._snapshot(works)
-        built = self._builder.build(snapshot, works)
-        if built.batch is None:
-            return built
-        with self._gate:
-            try:
-                with self._store.lock():
-                    try:
-                        return self._commit(built)
-                    except LedgerConflict:
-                        # Only what is stale is signed anew; while the lock is held nobody else moves on.
-                        built = self._builder.build(self._snapshot(works), works)
-                        return self._commit(built)
-            except (LedgerUnavailable, LedgerCorrupt) as error:
-                return self._settle_unknown(built, error)
 
-    def _commit(self, built: Built) -> Built:
-        if built.batch is not None:
-            self._store.commit(built.batch)
-            self._size = built.batch.new.size
-            self._outside.wake()
-        return built
-
-    def _settle_unknown(self, built: Built, error: LedgerError) -> Built:
-        """Find out whether a batch whose commit failed is there; return it if so."""
-        self._sound = False
-        try:
-            self._reopen()
-            found = built.batch is not None and self._holds(built.batch)
-        except LedgerError as worse:
-            raise OutcomeUnknown(f"{error.message}; then: {worse.message}", remedy=worse.remedy) from error
-        if not found:
-            raise LedgerUnavailable(f"nothing was recorded: {error.message}", remedy=error.remedy) from error
-        return built
-
-    def _holds(self, batch: Batch) -> bool:
-        # Commitments are blinded with random bytes, so equal entries are these very records.
-        with self._view() as view:
-            return tuple(view.entries(batch.first, batch.new.size)) == batch.entries
-
-    def _reopen(self) -> None:
-        """Connect anew and verify what is there; until that has worked the ledger refuses to write."""
-        try:
-            self._store.recover()
-            self._verify()
-        except LedgerError as error:
-            self._emit("ledger.unavailable", reason=error.message)
-            raise
-        self._sound = True
-        self._emit("ledger.reopened", size=self._size)
-
-    def _verify(self) -> None:
-        """Check that the stored head is this log's, signed with its key, and that the stored tree is its tree."""
-        with self._view() as view:
-            head = view.head()
-            if head is None:
-                self._outside.check(view, head)
-                return
-            check_stored(view, head, self._verifier, least=self._size)
-            self._outside.check(view, head)
-            self._size = head.size
-
-    def _snapshot(self, works: Sequence[Work]) -> Snapshot:
-        histories = {work.draft.history for work in works if isinstance(work, RecordWork)}
-        digests = [
-            ("policy" if isinstance(work.entry, PolicyEntry) else "notice", work.entry.digest)
-            for work in works
-            if isinstance(work, Publication) and isinstance(work.entry, PolicyEntry | NoticeEntry)
-        ]
-        with self._view() as view:
-            head = view.head()
-            if head is not None and not head.checkpoint.startswith(self._name_line):
-                # Another ledger took this one's place meanwhile: its log is not ours to sign.
-                raise foreign(head, self.log_name) or LedgerCorrupt("the ledger's head is damaged")
-            return Snapshot(
-                head,
-                dict(view.tails(histories)) if histories else {},
-                keyring_of(view),
-                frozenset(digest for kind, digest in digests if view.has(kind, digest)),
-            )
-
-    @contextmanager
-    def _view(self) -> Iterator[View]:
-        with self._gate, self._store.view() as view:
-            yield view
-
-    def _head(self, view: View) -> Head:
-        if (head := view.head()) is None:
-            raise LedgerCorrupt("the ledger has no head")
-        self._size = head.size
-        return head
-
-    def _emit(self, event: str, **data: object) -> None:
-        if self._on_event is None:
-            return
-        try:
-            self._on_event(event, **data)
-        except Exception:  # noqa: BLE001  a hook's failure must not become the ledger's
-            _log.exception("the event hook failed on %s", event)
+def _check_field(text: str, what: str) -> None:
+    if not is_field(text):
+        raise LedgerError(f"{text[:80]!r} cannot be the {what}", remedy=_FIELD_REMEDY)

@@ -351,7 +351,7 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
         ("INSERT INTO opening VALUES (?, ?, ?, ?, ?, ?)", openings),
         ("INSERT INTO published VALUES (?, ?, ?, ?)", published),
         ("INSERT INTO key_entry VALUES (?)", [(index,) for index in batch.keys]),
-        ("INSERT INTO answered VALUES (?, ?, ?, ?)", batch.answered),
+        ("REPLACE INTO answered VALUES (?, ?, ?, ?)", batch.answered),
         ("INSERT INTO removal VALUES (?, ?, ?)", batch.removals),
         ("INSERT INTO hold VALUES (?, ?, ?)", [(h.hold_id, h.placed, h.released) for h in batch.holds]),
         ("INSERT INTO held VALUES (?, ?)", [(at, h.hold_id) for h in batch.holds for at in h.indexes]),

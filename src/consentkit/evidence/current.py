@@ -1,0 +1,88 @@
+"""What the records of one history come to: what an application asks before it acts for somebody who is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+from attrs import frozen
+
+from consentkit.errors import PolicyError
+from consentkit.evidence._encoding import parse_time
+from consentkit.evidence.opening import Opening
+from consentkit.evidence.record import parse_record
+from consentkit.evidence.store import View
+from consentkit.policy import Policy
+
+__all__ = ["Current", "Standing", "current"]
+
+
+@frozen
+class Standing:
+    """The latest choice about a category or service: what was chosen, on which basis, when, and in which entry.
+
+    `time` and `expires` are UTC milliseconds; `expires` is when the last of the grants of that record lapses, None
+    when it grants nothing. `policy` is the digest of the policy that was told of.
+    """
+
+    granted: bool
+    basis: str
+    time: int
+    index: int
+    policy: str
+    expires: int | None
+
+
+@frozen
+class Current:
+    """The latest choices of a history, by category, and by service where one differs from its category.
+
+    Both are empty when nothing is known of it. What was chosen is not yet what is allowed: whether a grant has
+    expired, and whether the policy in force is still covered by it, is for `ConsentManager.consent_of` to say.
+    """
+
+    choices: Mapping[str, Standing]
+    services: Mapping[str, Standing]
+
+
+def current(view: View, history: str) -> Current:
+    """Work out the latest choices of a history."""
+    openings = list(view.history(history))
+    bodies = dict(view.published("policy")) if openings else {}
+    return fold(openings, bodies)
+
+
+def fold(openings: Iterable[Opening], policies: Mapping[str, bytes]) -> Current:
+    """Lay records over each other in their order; `policies` are canonical forms by digest."""
+    choices: dict[str, Standing] = {}
+    services: dict[str, Standing] = {}
+    for opening in openings:
+        claims = parse_record(opening.record).claims
+        own = _services_of(policies.get(claims["policy"]["digest"], b""))
+        # A category that is chosen anew takes its services along; those that differ are told beside it.
+        renewed = {service for category in claims["choices"] for service in own.get(category, ())}
+        services = {name: standing for name, standing in services.items() if name not in renewed}
+        choices |= _told(claims, "choices", opening.index)
+        services |= _told(claims, "services", opening.index)
+    return Current(MappingProxyType(choices), MappingProxyType(services))
+
+
+def _told(claims: Mapping[str, Any], member: str, index: int) -> dict[str, Standing]:
+    time, policy = parse_time(claims["time"]), claims["policy"]["digest"]
+    expires = parse_time(claims["expires"]) if claims["expires"] else None
+    return {
+        name: Standing(choice["granted"], choice["basis"], time, index, policy, expires)
+        for name, choice in claims[member].items()
+    }
+
+
+@lru_cache(maxsize=64)
+def _services_of(canonical: bytes) -> Mapping[str, tuple[str, ...]]:
+    """Return which services each category of a policy has; nothing for one that cannot be read any more."""
+    try:
+        policy = Policy.from_canonical(canonical)
+    except PolicyError:
+        return {}
+    return {c: tuple(service.id for service in policy.services_in(c)) for c in policy.category_ids}
