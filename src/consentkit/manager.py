@@ -9,7 +9,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 import attrs
 
@@ -32,6 +32,7 @@ from consentkit.consent.decision import MILLISECOND, settle
 from consentkit.errors import ConsentkitError, InvalidOption, PolicyError
 from consentkit.evidence import Choice, Ledger, RecordDraft
 from consentkit.evidence.ledger import EventHook, system_clock
+from consentkit.evidence.witness import Witness
 from consentkit.keys import Keys
 from consentkit.policy import Model, Policy, PolicyHistory, Regime
 from consentkit.policy.regions import canonical_region
@@ -41,9 +42,6 @@ from consentkit.web.notices import PublishedNotices
 from consentkit.web.protocol import Decided, Options, Visit
 from consentkit.web.request import Request
 from consentkit.web.visits import VisitReader
-
-if TYPE_CHECKING:
-    from consentkit.evidence.witness import Witness
 
 __all__ = ["ConsentManager"]
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
-import ssl
 import time
-from ipaddress import ip_address
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
-from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request
 
 from consentkit.errors import InvalidOption
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
+    from urllib.request import OpenerDirector
 
 __all__ = ["Unreachable", "check_prefix", "fetch"]
 
@@ -43,6 +43,8 @@ def check_prefix(url: str) -> str:
 
 def is_loopback(host: str) -> bool:
     """Say whether a host is this very machine."""
+    from ipaddress import ip_address  # noqa: PLC0415  for those who have witnesses alone
+
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -56,17 +58,23 @@ def fetch(url: str, body: bytes | None = None, *, timeout: float) -> tuple[int, 
     proxies are used for https. Waits at most `timeout` seconds for any one thing and twice that in all. Raises
     Unreachable when there is no answer, or one of more than 256 KiB.
     """
+    from http.client import HTTPException  # noqa: PLC0415  loads slowly, and most sites never ask anybody
+    from urllib.request import Request  # noqa: PLC0415
+
     headers = {"User-Agent": "consentkit"} | ({} if body is None else {"Content-Type": "text/plain"})
     end = time.monotonic() + 2 * timeout
     try:
         with _opener(url).open(Request(url, body, headers), timeout=timeout) as response:  # noqa: S310
             return int(response.status), _read(response, end)
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, HTTPException) as error:
         raise Unreachable(f"{url}: {str(error) or type(error).__name__}") from error
 
 
 def _opener(url: str) -> OpenerDirector:
     # Put together by hand: no redirects, no other schemes, and every status is an answer.
+    import ssl  # noqa: PLC0415
+    from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler  # noqa: PLC0415
+
     opener = OpenerDirector()
     if url.startswith("https:"):
         opener.add_handler(ProxyHandler())
@@ -76,14 +84,14 @@ def _opener(url: str) -> OpenerDirector:
     return opener
 
 
-def _read(response: http.client.HTTPResponse, end: float) -> bytes:
+def _read(response: HTTPResponse, end: float) -> bytes:
     parts: list[bytes] = []
     size = 0
     while part := response.read1(65536):
         parts.append(part)
         size += len(part)
         if size > _MOST:
-            raise http.client.HTTPException(f"the answer has more than {_MOST} bytes")
+            raise ConnectionError(f"the answer has more than {_MOST} bytes")
         if time.monotonic() > end:
             raise TimeoutError("the answer takes too long")
     return b"".join(parts)

@@ -45,12 +45,12 @@ from consentkit.evidence.record import RecordDraft, disclosed, parse_record
 from consentkit.evidence.removal import Erasure, Expiry, Placing, Releasing, recorded_at
 from consentkit.evidence.sequencer import QUEUE_LIMIT, Item, Sequencer, settle
 from consentkit.evidence.store import Hold, Store, open_store
+from consentkit.evidence.witness import Witness
 from consentkit.keys import Keys
 
 if TYPE_CHECKING:
     import asyncio
 
-    from consentkit.evidence.witness import Witness
     from consentkit.policy import Policy
 
 __all__ = ["EventHook", "Ledger", "system_clock"]

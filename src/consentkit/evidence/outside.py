@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 from consentkit.errors import LedgerUnavailable
 from consentkit.evidence._follower import Follower, Source
 from consentkit.evidence.store import Head, View
+from consentkit.evidence.witness import Submitter, Witness
 from consentkit.tlog import VerifierKey
 
 if TYPE_CHECKING:
     from consentkit.evidence.highwater import Mark, MarkKeeper
-    from consentkit.evidence.witness import Submitter, Witness
 
 __all__ = ["Outside"]
 
@@ -25,7 +25,7 @@ _GRACE_SECONDS: Final = 3.0
 class Outside:
     """Those who follow the log, each in its own thread, so that none of them waits for another.
 
-    Nothing is imported and no thread is started for a ledger that has neither witness nor mark.
+    No thread is started for a ledger that has neither witness nor mark.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Outside:
         high_water: str | None = None,
     ) -> None:
         self._verifier, self._emit = verifier, emit
-        self._submitters = _submitters(source, emit, witnesses)
+        self._submitters = tuple(Submitter(witness, source, emit) for witness in witnesses)
         self._mark: Mark | None = None
         self._keeper: MarkKeeper | None = None
         followers = [
@@ -110,13 +110,3 @@ class Outside:
             follower.close(_GRACE_SECONDS)
         if self._keeper is not None:
             self._keeper.step()
-
-
-def _submitters(
-    source: Source, emit: Callable[..., object], witnesses: Sequence[Witness]
-) -> tuple[Submitter, ...]:
-    if not witnesses:
-        return ()
-    from consentkit.evidence.witness import Submitter  # noqa: PLC0415  the network's modules load slowly
-
-    return tuple(Submitter(witness, source, emit) for witness in witnesses)
