@@ -159,3 +159,38 @@ def test_a_secret_that_others_can_read_is_warned_of(
     with caplog.at_level(logging.WARNING):
         Keys.load(tmp_path)
     assert [str(tmp_path / name) in message for message in caplog.messages] == [True]
+
+
+def test_a_log_that_carries_on_keeps_what_visitors_have(tmp_path: Path) -> None:
+    """Record key and cookie secrets stay; the log key is new; auditors accept both logs."""
+    old = write_keys(tmp_path / "old", LOG)
+    new = write_keys(tmp_path / "new", "example.com/two", after=old)
+    assert (new.record, new.cookie) == (old.record, old.cookie)
+    assert new.log != old.log
+    assert Keys.load(tmp_path / "new") == new
+    trust = TrustPolicy.parse((tmp_path / "new/trust.txt").read_bytes())
+    assert [key.name for key in trust.log_keys] == ["example.com/two", LOG]
+    assert [key.public_key for key in trust.log_keys] == [new.log.public_key, old.log.public_key]
+
+
+def test_a_log_does_not_carry_on_after_itself(tmp_path: Path) -> None:
+    """A second log of the same name would be a fork."""
+    old = write_keys(tmp_path / "old", LOG)
+    with pytest.raises(InvalidKey, match="has its keys"):
+        write_keys(tmp_path / "new", LOG, after=old)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_record_key_that_is_kept_elsewhere_is_not_written(tmp_path: Path) -> None:
+    """A key service gives it away to nobody; the message says what to do instead."""
+
+    class Service:
+        key_id, public_key = "id", bytes(32)
+
+        def sign(self, data: bytes) -> bytes:
+            return data
+
+    old = Keys.generate(LOG)
+    old = Keys(LOG, old.log, Service(), old.cookie)
+    with pytest.raises(InvalidKey, match="kept elsewhere"):
+        write_keys(tmp_path / "new", "example.com/two", after=old)

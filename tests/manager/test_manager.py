@@ -10,8 +10,10 @@ from consentkit.consent import Answer, Control, NoticeRef, Reason
 from consentkit.consent.cookie import UNSIGNED_REFUSAL
 from consentkit.errors import InvalidOption, LedgerUnavailable, PolicyError
 from consentkit.evidence import Ledger
+from consentkit.evidence.witness import Witness
 from consentkit.keys import Keys
 from consentkit.policy import Model
+from consentkit.tlog import Algorithm, VerifierKey
 from consentkit.web.request import Request
 from tests.consent.worlds import DAY, HOUR, SERVICES, document, service
 
@@ -502,3 +504,19 @@ def test_what_a_cookie_cannot_hold_does_not_leave_an_id_behind(open_manager, clo
         assert consent.allows(f"service-{n:02}")
         assert len(browser.jar["__Host-consent"]) <= 400
         manager.close()
+
+
+def test_witnesses_and_a_mark_are_the_ledgers(open_manager, tmp_path):
+    """Given to the manager with the ledger's URL; an open ledger has its own already."""
+    witness = Witness(
+        "https://witness.example", VerifierKey("w", Algorithm.COSIGNATURE_V1, KEYS.log.public_key)
+    )
+    options = {"witnesses": [witness], "high_water": tmp_path.as_uri()}
+    manager = open_manager(ledger=f"sqlite:///{tmp_path / 'other.db'}", **options)
+    manager.close()
+    (mark,) = tmp_path.glob("*/checkpoint")
+    assert mark.read_bytes().startswith(f"{KEYS.log_name}\n".encode())
+    with Ledger.open(f"sqlite:///{tmp_path / 'other.db'}", keys=KEYS) as book:
+        for name, value in options.items():
+            with pytest.raises(InvalidOption, match="options of the ledger"):
+                open_manager(ledger=book, **{name: value})

@@ -1,6 +1,10 @@
 """Trust policies: how a file becomes one, what its quorum demands, and what is said when it is not met."""
 
+import base64
 import contextlib
+import json
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -196,3 +200,49 @@ class TestQuorum:
         note = tlog.add_signatures(CHECKPOINT, tlog.cosign(CHECKPOINT, LOG.name, SeedKey("self"), 5))
         result = tlog.TrustPolicy.parse(f"log {key}\nwitness W {key}\nquorum W\n").check_quorum(note)
         assert (result.satisfied, result.log_key) == (True, key)
+
+
+class TestRequests:
+    def test_a_request_is_laid_out_as_recorded_ones_are(self, vectors: Path) -> None:
+        """Old size, proof, a blank line, checkpoint: byte for byte (c2sp.org/tlog-witness)."""
+        cases = json.loads((vectors / "tlog/witness-add-checkpoint.json").read_text())["cases"]
+        assert cases
+        for request in (case["request"] for case in cases):
+            head, _, checkpoint = request.partition("\n\n")
+            old, *lines = head.split("\n")
+            proof = [base64.b64decode(line) for line in lines]
+            size = int(old.removeprefix("old "))
+            assert tlog.add_checkpoint_body(size, proof, checkpoint.encode()) == request.encode()
+
+    @pytest.mark.parametrize(
+        ("body", "size"),
+        [
+            (b"70000\n", 70_000),
+            (b"0\n", 0),
+            (b"", None),
+            (b"\n", None),
+            (b"70000", None),
+            (b"070000\n", None),
+            (b"-1\n", None),
+            (b"7 \n", None),
+            (b"9223372036854775808\n", None),
+            ("\N{ARABIC-INDIC DIGIT SEVEN}\n".encode(), None),
+            (b"7\n7\n", None),
+        ],
+    )
+    def test_a_conflict_names_a_size_or_nothing(self, body: bytes, size: int | None) -> None:
+        """Whatever else a server may answer 409 with."""
+        assert tlog.parse_size(body) == size
+
+    def test_a_witness_shows_a_log_under_the_digest_of_its_name(self) -> None:
+        """In hex."""
+        digest = sha256(b"example.com/log").hexdigest()
+        assert tlog.monitoring_path("example.com/log") == f"{digest}/checkpoint"
+
+    def test_signature_lines_are_parsed_as_a_note_s_are(self) -> None:
+        """Each with its newline, and nothing between."""
+        lines = cosigned(CHECKPOINT, "x1", "x2").removeprefix(CHECKPOINT)
+        assert [line.name for line in tlog.parse_signatures(lines)] == ["x1", "x2"]
+        for spoilt in (lines[:-1], lines + b"\n", b"\n" + lines, b"", lines.replace(b" x1 ", b" x1  ")):
+            with pytest.raises(InvalidNote):
+                tlog.parse_signatures(spoilt)
