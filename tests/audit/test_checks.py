@@ -98,7 +98,8 @@ FILES: dict[str, Spoil] = {
 # What takes something else than a spoiled file to be found, with the tests that show it.
 ELSEWHERE = {
     "previous-rollback", "previous-fork", "quorum-missing",  # test_audit
-    "hold-unchecked", "entry-unknown", "previous-unchecked",  # test_log
+    "hold-invalid", "hold-malformed", "hold-mismatch", "hold-unopened", "hold-broken",  # test_log
+    "entry-unknown", "previous-unchecked",  # test_log
     "tree-given-up", "file-unreadable",  # test_folder
 }  # fmt: skip
 

@@ -357,14 +357,18 @@ def test_an_erased_record_is_accounted_for(tmp_path: Path) -> None:
     assert "What 1 erased and 0 expired records said." in report.not_checked
 
 
-def test_expired_records_are_accounted_for_and_held_ones_may_stay(tmp_path: Path) -> None:
-    """Below the size that an entry expires, openings may be gone and need not be."""
+def test_expired_records_are_accounted_for_and_held_ones_stay(tmp_path: Path) -> None:
+    """Below the size that an entry expires, only what a hold keeps is opened."""
     writer = PackWriter()
     writer.record("h", opened=False)
-    writer.record("h")
+    held = writer.record("h")
     writer.record("h", opened=False)
-    writer.line("expired", len(writer.entries), "2026-11-25")
-    report = writer.audit(tmp_path)
+    writer.line("hold", "case-7", "2026-11-25")
+    writer.line("expired", len(writer.entries) - 1, "2026-11-25")
+    told = {"hold": "case-7", "placed": held + 2, "released": None, "indexes": [held]}
+    pack = writer.write(tmp_path)
+    (pack / "holds.jsonl").write_text(json.dumps(told) + "\n")
+    report = audit(pack, writer.trust)
     assert report.passed
     assert "What 0 erased and 2 expired records said." in report.not_checked
 
@@ -379,13 +383,118 @@ def test_expiry_does_not_reach_beyond_its_size(tmp_path: Path) -> None:
     assert found(writer.audit(tmp_path)) == [("opening-missing", index)]
 
 
-@pytest.mark.parametrize("fields", [("hold", "h1", "2026-11-25"), ("release", "h1", "2026-11-25")])
-def test_a_hold_is_said_to_be_unchecked(fields: tuple[str, ...], tmp_path: Path) -> None:
-    """What this version does not understand fully is not passed over."""
+def with_hold(
+    *indexes: int, folder: Path, writer: PackWriter, released: bool = False, **changes: object
+) -> AuditReport:
+    """Audit a pack with one hold, as the log and `holds.jsonl` tell of it."""
+    placed = writer.line("hold", "case-7", "2026-11-25")
+    ended = writer.line("release", "case-7", "2026-11-26") if released else None
+    told = {"hold": "case-7", "placed": placed, "released": ended, "indexes": indexes} | changes
+    pack = writer.write(folder)
+    (pack / "holds.jsonl").write_text(json.dumps(told) + "\n")
+    return audit(pack, writer.trust)
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_a_hold_that_the_pack_opens_passes(released: bool, tmp_path: Path) -> None:
+    """The report says that it is in force, and on how many records."""
     writer = PackWriter()
-    index = writer.line(*fields)
+    report = with_hold(writer.record(), writer.record(), folder=tmp_path, writer=writer, released=released)
+    assert (list(report), report.exit_code) == ([], 0)
+    detail = next(check.detail for check in report.checks if check.id == "holds")
+    assert detail == ("1 released" if released else "case-7 in force on 2 records")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"released": 9}, "hold-mismatch"),
+        ({"placed": 5}, "hold-mismatch"),
+        ({"hold": "case-8"}, "hold-mismatch"),
+        ({"released": 4}, "hold-malformed"),
+        ({"indexes": [3, 3]}, "hold-malformed"),
+        ({"indexes": [99]}, "hold-malformed"),
+        ({"indexes": ["3"]}, "hold-malformed"),
+        ({"indexes": []}, "hold-broken"),
+        ({"indexes": [1]}, "hold-broken"),
+        ({"more": 1}, "hold-malformed"),
+        ({"placed": True}, "hold-malformed"),
+        ({"hold": "case 7"}, "hold-malformed"),
+    ],
+)
+def test_a_pack_cannot_tell_otherwise_of_a_hold(
+    changes: dict[str, object], expected: str, tmp_path: Path
+) -> None:
+    """What the log does not say of it, lines in another form, and entries that are no records."""
+    writer = PackWriter()
+    report = with_hold(writer.record(), folder=tmp_path, writer=writer, **changes)
+    assert errors(report)[0] == expected
+    assert report.exit_code == 1
+
+
+def test_a_hold_without_its_records_is_missed(tmp_path: Path) -> None:
+    """The log says that there is one; which records it keeps is the pack's to tell."""
+    writer = PackWriter()
+    index = writer.line("hold", "case-7", "2026-11-25")
+    assert found(writer.audit(tmp_path)) == [("hold-unopened", index)]
+
+
+def test_a_hold_is_told_of_once(tmp_path: Path) -> None:
+    """The second line is the one too many."""
+    writer = PackWriter()
+    with_hold(writer.record(), folder=tmp_path, writer=writer)
+    path = tmp_path / "holds.jsonl"
+    path.write_bytes(path.read_bytes() * 2)
+    assert found(audit(tmp_path, writer.trust)) == [("hold-malformed", None)]
+
+
+def test_a_record_on_hold_is_neither_erased_nor_expired(tmp_path: Path) -> None:
+    """Its tombstone breaks the hold; an expiry leaves it to be opened."""
+    writer = PackWriter()
+    erased, expired = writer.record("a", opened=False), writer.record("b", opened=False)
+    writer.line("expired", expired + 1, "2026-11-24")
+    writer.line("erased", erased, "request", "2026-11-24")
+    report = with_hold(erased, expired, folder=tmp_path, writer=writer)
+    assert sorted(found(report)) == [("hold-broken", erased), ("opening-missing", expired)]
+
+
+@pytest.mark.parametrize(
+    "lines", [("hold", "hold"), ("release",), ("hold", "release", "release"), ("hold", "release", "hold")]
+)
+def test_holds_begin_and_end_once(lines: tuple[str, ...], tmp_path: Path) -> None:
+    """A name is used for one hold."""
+    writer = PackWriter()
+    *_, last = [writer.line(action, "case-7", "2026-11-25") for action in lines]
+    assert ("hold-invalid", last) in found(writer.audit(tmp_path))
+
+
+def test_what_expired_is_not_opened_unless_a_hold_spared_it(tmp_path: Path) -> None:
+    """An opening that should be gone is as wrong as one that is missing."""
+    writer = PackWriter()
+    left, spared = writer.record("a"), writer.record("b")
+    writer.line("hold", "case-7", "2026-11-24")
+    writer.line("expired", spared + 1, "2026-11-25")
+    pack = writer.write(tmp_path)
+    told = {"hold": "case-7", "placed": spared + 1, "released": None, "indexes": [spared]}
+    (pack / "holds.jsonl").write_text(json.dumps(told) + "\n")
+    assert found(audit(pack, writer.trust)) == [("opening-superfluous", left)]
+
+
+def test_a_report_says_why_and_when_records_were_erased(tmp_path: Path) -> None:
+    """The most frequent reasons first, and how far retention reached."""
+    writer = PackWriter()
+    indexes = [writer.record(str(number), opened=False) for number in range(40)]
+    writer.line("expired", indexes[9] + 1, "2026-11-20")
+    for index in indexes[10:20]:
+        writer.line("erased", index, "request", "2026-11-25")
+    for number, index in enumerate(indexes[20:]):
+        writer.line("erased", index, f"reason-{number}", "2026-11-26")
     report = writer.audit(tmp_path)
-    assert (found(report), report.exit_code) == ([("hold-unchecked", index)], 3)
+    detail = next(check.detail for check in report.checks if check.id == "entries")
+    assert report.exit_code == 0
+    assert "30 erased, 10 expired" in detail
+    assert "(10 erased for request, 2026-11-25; 1 erased for reason-0, 2026-11-26;" in detail
+    assert detail.endswith("erased for 13 more reasons and days; expired below 13, 2026-11-20)")
 
 
 def test_an_entry_of_an_unknown_kind_is_said_to_be_unchecked(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from hashlib import sha256
@@ -21,6 +21,7 @@ from consentkit.audit.findings import Findings
 from consentkit.audit.folder import Folder
 from consentkit.audit.heads import Heads, check_consistency, read_heads
 from consentkit.audit.histories import Histories, Times
+from consentkit.audit.holds import check_holds
 from consentkit.audit.openings import Job, Result, check_openings
 from consentkit.audit.pack import Pack, bundle_path
 from consentkit.audit.published import check_notices, check_policies
@@ -30,9 +31,13 @@ from consentkit.audit.tree import Bundle, Tree, bundle_count, bundle_width, walk
 from consentkit.audit.verdict import Summary, make_report
 from consentkit.evidence.entry import PredecessorEntry, entry_line
 from consentkit.evidence.export import openings_path
+from consentkit.evidence.store import Hold
 from consentkit.tlog import NO_QUORUM, TILE_WIDTH, Checkpoint, TrustPolicy, decode_bundle
 
 __all__ = ["Progress", "audit"]
+
+_TOLD = 8
+"""How many reasons for erasures, and how many holds, the report tells one by one."""
 
 _AHEAD = 4
 """How many bundles a processor may have waiting; each takes at most what LIMITS allows for its openings."""
@@ -95,13 +100,18 @@ class _Audit:
         facts = state.facts(newest.log_name, complete=not tree.lost)
         check_policies(self.pack, facts)
         check_notices(self.pack, facts)
-        self._check_records(_Second(self.pack, tree, state, facts), executor)
-        files = check_files(self.pack, newest.size, facts, holds=state.holds)
+        holds = check_holds(self.pack, state, facts)
+        held: dict[int, set[int]] = {}
+        for index in {index for hold in holds for index in hold.indexes}:
+            held.setdefault(index // TILE_WIDTH, set()).add(index % TILE_WIDTH)
+        self._check_records(_Second(self.pack, tree, state, facts, held), executor)
+        files = check_files(self.pack, newest.size, facts, holds=bool(state.holds))
         self.summary.details |= {
             "tree": f"{tree.reached} of {tree.size} entries, {bundle_count(tree.reached)} bundles and their tiles",
             "keys": f"{len(facts.keys)} introduced by the log",
             "policies": f"{len(facts.policies)} published",
             "notices": f"{len(facts.notices)} published",
+            "holds": _describe_holds(holds),
             "files": f"{files} in the folder",
         }
 
@@ -176,11 +186,30 @@ class _Audit:
                 f"Key, policy or notice of {counts['unsure']} records: entries that may introduce them are gone."
             )
         if erased or expired:
+            self.summary.details["entries"] += f" ({'; '.join(_removals(state))})"
             self.summary.remarks.append(f"What {erased} erased and {expired} expired records said.")
         if histories.undisclosed:
             self.summary.remarks.append(
                 f"Whose {histories.undisclosed} records are: the pack leaves that out."
             )
+
+
+def _removals(state: LogState) -> Iterator[str]:
+    """Say why and when records were erased, the most frequent first, and how far and when others expired."""
+    for (reason, day), count in state.erasures.most_common(_TOLD):
+        yield f"{count} erased for {reason}, {day}" if day else f"{count} erased for {reason}"
+    if (more := len(state.erasures) - _TOLD) > 0:
+        yield f"erased for {more} more reasons and days"
+    if state.expiries:
+        size = max(state.expiries)
+        yield f"expired below {size}, {state.expiries[size]}"
+
+
+def _describe_holds(holds: Sequence[Hold]) -> str:
+    told = [f"{h.hold_id} in force on {len(h.indexes)} records" for h in holds if h.released is None]
+    more = [f"{len(told) - _TOLD} more in force"] if len(told) > _TOLD else []
+    ended = [f"{len(holds) - len(told)} released"] if len(holds) > len(told) else []
+    return "; ".join([*told[:_TOLD], *more, *ended]) or "none"
 
 
 @define
@@ -191,6 +220,7 @@ class _Second:
     tree: Tree
     state: LogState
     facts: Facts
+    held: Mapping[int, set[int]]
     changed: bool = False
 
     def results(self, executor: Executor) -> Iterator[tuple[int, Result]]:
@@ -231,6 +261,7 @@ class _Second:
                 None if place in wrong else _record_line(line) for place, line in enumerate(entries)
             ),
             erased=frozenset(place for place in range(width) if first + place in self.state.erased),
+            held=frozenset(place for place in self.held.get(number, ()) if place < width),
             path=openings_path(number),
             bundle_path=path,
             data=self.pack.fetch("openings", openings_path(number), missing=None, index=first),

@@ -74,7 +74,7 @@ def check_files(pack: Pack, size: int, facts: Facts, *, holds: bool) -> int:
     A partial tile that an earlier export left behind is one where the fuller tile begins with it.
     """
     pack.fetch("readme", README, missing=None)
-    if pack.fetch("holds", HOLDS, missing=None) and not holds:
+    if not holds and pack.fetch("holds", HOLDS, missing=None):
         pack.findings.add("file-unexpected", f"{HOLDS} is not empty, and the log has no hold", HOLDS)
     parts = _Parts(size, facts)
     count = 0

@@ -13,6 +13,7 @@ from io import BytesIO
 from attrs import Factory, define, frozen
 
 from consentkit.audit.findings import FINDINGS
+from consentkit.audit.pack import HOLDS
 from consentkit.audit.reading import Claims, Opened, read_line
 from consentkit.audit.report import Finding
 from consentkit.audit.state import RECORD_PREFIX, Facts
@@ -42,13 +43,14 @@ class Job:
     """The entries of one bundle and the file of their openings.
 
     Of the entries, those that are no records are empty, and None those that are not to be looked at because they
-    are not the ones in the signed tree. `erased` holds places in the bundle.
+    are not the ones in the signed tree. `erased` and `held` have places in the bundle.
     """
 
     facts: Facts
     first: int
     entries: tuple[bytes | None, ...]
     erased: frozenset[int]
+    held: frozenset[int]
     path: str
     bundle_path: str
     data: bytes | None
@@ -94,6 +96,8 @@ class _Checker:
         self._report_lost(lost)
         for place in self.job.erased:
             self._check_tombstone(place)
+        for place in self.job.held:
+            self._check_held(place)
         return self.result
 
     def _check_tombstone(self, place: int) -> None:
@@ -101,6 +105,11 @@ class _Checker:
         if line is not None and not line.startswith(RECORD_PREFIX):
             message = f"entry {index} was erased and is no record"
             self._add("tombstone-invalid", message, index, self.job.bundle_path)
+
+    def _check_held(self, place: int) -> None:
+        line, index = self.job.entries[place], self.job.first + place
+        if line is not None and not line.startswith(RECORD_PREFIX):
+            self._add("hold-broken", f"entry {index} is said to be on hold and is no record", index, HOLDS)
 
     def _add(self, id: str, message: str, index: int, file: str | None = None) -> None:  # noqa: A002
         check, severity, _ = FINDINGS[id]
@@ -148,6 +157,10 @@ class _Checker:
         elif place in self.job.erased:
             self._add("opening-superfluous", f"record {index} was erased, and yet there is an opening", index)
             self._check_closed(place, line, [])
+        elif index < self.job.facts.expired_below and place not in self.job.held:
+            message = f"record {index} expired and is not on hold, and yet there is an opening"
+            self._add("opening-superfluous", message, index)
+            self._check_closed(place, line, [])
         else:
             self._check_opening(opening, line)
 
@@ -158,7 +171,7 @@ class _Checker:
             return
         if place in self.job.erased:
             self.result.erased += 1
-        elif index < self.job.facts.expired_below:
+        elif index < self.job.facts.expired_below and place not in self.job.held:
             self.result.expired += 1
         else:
             lost.append(index)

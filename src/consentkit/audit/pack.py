@@ -10,6 +10,7 @@ from consentkit.tlog import MAX_ENTRY_BYTES, MAX_NOTE_BYTES, TILE_WIDTH, entries
 
 __all__ = [
     "CHECKPOINT",
+    "HOLDS",
     "LIMITS",
     "README",
     "Pack",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from datetime import date
 from hashlib import sha256
 
 from attrs import define, field, frozen
@@ -31,6 +32,9 @@ from consentkit.tlog import TILE_WIDTH
 __all__ = ["RECORD_PREFIX", "Bits", "Facts", "LogState"]
 
 RECORD_PREFIX = b"consentkit/1 record "
+
+_TOLD = 1000  # reasons and days that are told apart: a log may have any number
+_OTHERS = "other reasons"
 
 
 @frozen
@@ -79,7 +83,9 @@ class LogState:
     notices: dict[str, int] = field(factory=dict)
     erased: Bits = field(factory=Bits)
     expired_below: int = 0
-    holds: bool = False
+    erasures: Counter[tuple[str, date | None]] = field(factory=Counter)
+    expiries: dict[int, date] = field(factory=dict)
+    holds: dict[str, tuple[int, int | None]] = field(factory=dict)
     predecessor: PredecessorEntry | None = None
     kinds: Counter[str] = field(factory=Counter)
     digests: dict[int, bytes] = field(factory=dict)
@@ -123,14 +129,14 @@ class LogState:
                 self.notices.setdefault(digest, place.index)
             case KeyEntry() | KeyRevocation():
                 self._take_key(place, entry)
-            case ErasedEntry(index, _, _):
+            case ErasedEntry(index):
                 if index < place.index:
-                    self.erased.add(index)
+                    self._erase(entry)
                 else:
                     self._add("tombstone-invalid", f"entry {place.index} erases index {index}", place)
-            case ExpiredEntry(size, _):
+            case ExpiredEntry(size, day):
                 if size <= place.index:
-                    self.expired_below = max(self.expired_below, size)
+                    self._expire(size, day)
                 else:
                     self._add("tombstone-invalid", f"entry {place.index} expires up to index {size}", place)
             case _:
@@ -138,11 +144,8 @@ class LogState:
 
     def _take_other(self, place: _Place, entry: Entry) -> None:
         match entry:
-            case HoldEntry(action, hold_id, _):
-                self.holds = True
-                self._add(
-                    "hold-unchecked", f"entry {place.index} ({action} {hold_id}) was not checked", place
-                )
+            case HoldEntry():
+                self._take_hold(place, entry)
             case PredecessorEntry(log_name, size, _) if not place.index:
                 self.predecessor = entry
                 self._add("log-continued", f"the log carries on after {size} entries of {log_name!r}", place)
@@ -151,6 +154,32 @@ class LogState:
                 self._add("predecessor-misplaced", message, place)
             case _:
                 self._add("entry-unknown", f"entry {place.index} is of an unknown kind", place)
+
+    def _erase(self, entry: ErasedEntry) -> None:
+        self.erased.add(entry.index)
+        told: tuple[str, date | None] = entry.reason, entry.date
+        if told not in self.erasures and len(self.erasures) >= _TOLD:
+            told = _OTHERS, None
+        self.erasures[told] += 1
+
+    def _expire(self, size: int, day: date) -> None:
+        if size > self.expired_below:
+            self.expired_below = size
+            self.expiries = {size: day} if len(self.expiries) >= _TOLD else {**self.expiries, size: day}
+
+    def _take_hold(self, place: _Place, entry: HoldEntry) -> None:
+        placed, released = self.holds.get(entry.hold_id, (None, None))
+        if entry.action == "hold" and placed is None:
+            self.holds[entry.hold_id] = place.index, None
+        elif entry.action == "release" and placed is not None and released is None:
+            self.holds[entry.hold_id] = placed, place.index
+        else:
+            words = (
+                "places a hold that was there before"
+                if placed is not None and entry.action == "hold"
+                else ("releases a hold that is not in force")
+            )
+            self._add("hold-invalid", f"entry {place.index} {words}: {entry.hold_id}", place)
 
     def _take_key(self, place: _Place, entry: KeyEntry | KeyRevocation) -> None:
         if problem := _key_problem(entry, self.keys.find(entry.purpose, entry.key_id)):

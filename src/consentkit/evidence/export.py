@@ -19,6 +19,7 @@ from consentkit.errors import InvalidNote, InvalidProof, LedgerError, LedgerUnav
 from consentkit.evidence._files import sync_folder
 from consentkit.evidence.hashes import StoredHashes, check_head
 from consentkit.evidence.heads import with_cosignatures
+from consentkit.evidence.holds import format_hold
 from consentkit.evidence.opening import format_opening
 from consentkit.evidence.store import Head, View, open_store
 from consentkit.tlog import (
@@ -91,6 +92,7 @@ class _Pack:
                 self.put_entries(tile, old)
             elif tile.level:
                 self.put(f"log/{tile.path}", b"".join(self.read.tile(tile.level, tile.index)[: tile.width]))
+        self.drop_removed(old)
         for digest, body in self.view.published("policy"):
             self.put(f"policies/{digest}.json", body)
         for digest, body in self.view.published("notice"):
@@ -100,7 +102,7 @@ class _Pack:
         for size, note in self.view.cosigned():
             # Cosignatures come in one after another; nothing else about a checkpoint ever changes.
             self.put(f"checkpoints/{size}", note, anew=self.length(f"checkpoints/{size}") != len(note))
-        self.put("holds.jsonl", b"", anew=True)
+        self.put("holds.jsonl", b"".join(map(format_hold, self.view.holds())), anew=True)
         self.put("README.md", (files("consentkit.evidence") / "pack.md").read_bytes(), anew=True)
         self.sync_folders()
         self.put(_CHECKPOINT, with_cosignatures(self.view, self.head), anew=True)
@@ -142,10 +144,22 @@ class _Pack:
         if not (self.has(f"log/{tile.path}") and self.has(hashes)):
             self.put(f"log/{tile.path}", encode_bundle(self.view.entries(start, stop)))
             self.put(hashes, b"".join(self.read.tile(0, tile.index)[: tile.width]))
-        place = openings_path(tile.index)
-        if tile.index == old // TILE_WIDTH or not self.has(place):
-            self.put(place, b"".join(map(format_opening, self.view.openings(start, stop))), anew=True)
+        if tile.index == old // TILE_WIDTH or not self.has(openings_path(tile.index)):
+            self.put_openings(tile.index)
         self.progress("entries", stop, self.head.size)
+
+    def drop_removed(self, old: int) -> None:
+        """Write anew, without them, the openings of bundles from which some were removed since an earlier export."""
+        ranges = [(first // TILE_WIDTH, -(-stop // TILE_WIDTH)) for _, first, stop in self.view.removals(old)]
+        for bundle in sorted({bundle for start, stop in ranges for bundle in range(start, stop)}):
+            if self.length(openings_path(bundle)):
+                self.put_openings(bundle)
+
+    def put_openings(self, bundle: int) -> None:
+        """Write what opens the entries of a bundle."""
+        start = bundle * TILE_WIDTH
+        openings = self.view.openings(start, min(start + TILE_WIDTH, self.head.size))
+        self.put(openings_path(bundle), b"".join(map(format_opening, openings)), anew=True)
 
     def has(self, place: str) -> bool:
         """Say whether the folder has a file; one that is there is whole."""
