@@ -384,11 +384,11 @@ def test_expiry_does_not_reach_beyond_its_size(tmp_path: Path) -> None:
 
 
 def with_hold(
-    *indexes: int, folder: Path, writer: PackWriter, released: bool = False, **changes: object
+    *indexes: int, folder: Path, writer: PackWriter, over: bool = False, **changes: object
 ) -> AuditReport:
     """Audit a pack with one hold, as the log and `holds.jsonl` tell of it."""
     placed = writer.line("hold", "case-7", "2026-11-25")
-    ended = writer.line("release", "case-7", "2026-11-26") if released else None
+    ended = writer.line("release", "case-7", "2026-11-26") if over else None
     told = {"hold": "case-7", "placed": placed, "released": ended, "indexes": indexes} | changes
     pack = writer.write(folder)
     (pack / "holds.jsonl").write_text(json.dumps(told) + "\n")
@@ -399,7 +399,7 @@ def with_hold(
 def test_a_hold_that_the_pack_opens_passes(released: bool, tmp_path: Path) -> None:
     """The report says that it is in force, and on how many records."""
     writer = PackWriter()
-    report = with_hold(writer.record(), writer.record(), folder=tmp_path, writer=writer, released=released)
+    report = with_hold(writer.record(), writer.record(), folder=tmp_path, writer=writer, over=released)
     assert (list(report), report.exit_code) == ([], 0)
     detail = next(check.detail for check in report.checks if check.id == "holds")
     assert detail == ("1 released" if released else "case-7 in force on 2 records")
