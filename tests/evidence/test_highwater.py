@@ -345,6 +345,17 @@ class TestAtAWitness:
         assert ledger.append(draft()).index == 2
         assert events == ["highwater.late"]
 
+    def test_it_is_not_asked_while_decisions_wait(
+        self, open_ledger: OpenLedger, server: WitnessServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A ledger that is opened anew, after an error of the store, relies on what it knows."""
+        asked: list[str] = []
+        monkeypatch.setattr(server, "monitor", lambda path: (asked.append(path), (404, b""))[1])
+        ledger = open_ledger(high_water=f"{server.url}/prefix")
+        ledger._sound = False
+        ledger.append(draft())
+        assert len(asked) == 1
+
 
 @pytest.mark.parametrize(
     "url",

@@ -40,6 +40,7 @@ class Outside:
         self._verifier, self._emit = verifier, emit
         self._submitters = tuple(Submitter(witness, source, emit) for witness in witnesses)
         self._mark: Mark | None = None
+        self._checked = False
         self._keeper: MarkKeeper | None = None
         followers = [
             Follower(one.step, f"consentkit-witness {one.witness.key.name}") for one in self._submitters
@@ -57,12 +58,14 @@ class Outside:
         """Compare a ledger that is being opened with its mark.
 
         Raises LedgerRolledBack when it went back, and LedgerUnavailable when the mark's folder cannot be read. A
-        witness that does not answer keeps no ledger closed: that is told as `highwater.late`.
+        witness that does not answer keeps no ledger closed: that is told as `highwater.late`. When a ledger is
+        opened anew, after an error, no witness is asked: decisions wait for that.
         """
         if self._keeper is not None:
             self._keeper.trusted = False
-        if self._mark is not None:
+        if self._mark is not None and (self._mark.writable or not self._checked):
             self._check(self._mark, view, head)
+        self._checked = True
         if self._keeper is not None:
             self._keeper.trusted = True
 
