@@ -219,7 +219,7 @@ def test_an_audit_lists_its_checks_and_ends_with_the_verdict(shared_desk: Desk) 
     lines = result.output.splitlines()
     assert result.exit_code == 0
     assert next(line for line in lines if line.startswith("ok")).split()[1:3] == ["Trust", "file"]
-    assert len([line for line in lines if line.startswith(("ok ", "-  "))]) == 15
+    assert len([line for line in lines if line.startswith(("ok ", "-  "))]) == 16
     assert "Not checked, and not checkable with this pack:" in lines
     assert lines[-1].startswith("VERIFIED: ")
     assert "Found:" not in lines

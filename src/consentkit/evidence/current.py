@@ -11,12 +11,14 @@ from attrs import frozen
 
 from consentkit.errors import PolicyError
 from consentkit.evidence._encoding import parse_time
+from consentkit.evidence.batch import Appended
 from consentkit.evidence.opening import Opening
 from consentkit.evidence.record import parse_record
-from consentkit.evidence.store import View
+from consentkit.evidence.removal import recorded_at
+from consentkit.evidence.store import View, open_store
 from consentkit.policy import Policy
 
-__all__ = ["Current", "Standing", "current"]
+__all__ = ["Current", "Standing", "current", "read_history", "records"]
 
 
 @frozen
@@ -45,6 +47,21 @@ class Current:
 
     choices: Mapping[str, Standing]
     services: Mapping[str, Standing]
+
+
+def read_history(url: str, history: str) -> tuple[tuple[Appended, ...], Current]:
+    """Return the records of a history and what they come to, without keys; raises as opening a ledger does."""
+    store = open_store(url, read_only=True)
+    try:
+        with store.view() as view:
+            return records(view, history), current(view, history)
+    finally:
+        store.release()
+
+
+def records(view: View, history: str) -> tuple[Appended, ...]:
+    """Return the records that there are of a history, oldest first."""
+    return tuple([Appended(opening, recorded_at(opening)) for opening in view.history(history)])
 
 
 def current(view: View, history: str) -> Current:

@@ -33,7 +33,7 @@ from consentkit.evidence.batch import (
     Publication,
     RecordWork,
 )
-from consentkit.evidence.current import Current, current
+from consentkit.evidence.current import Current, current, records
 from consentkit.evidence.entry import KeyEntry, NoticeEntry, PolicyEntry, PredecessorEntry, is_field
 from consentkit.evidence.export import Progress, export
 from consentkit.evidence.heads import with_cosignatures
@@ -42,7 +42,7 @@ from consentkit.evidence.opening import Opening
 from consentkit.evidence.outside import Outside
 from consentkit.evidence.receipt import Receipt, make_receipt
 from consentkit.evidence.record import RecordDraft, disclosed, parse_record
-from consentkit.evidence.removal import Erasure, Expiry, Placing, Releasing, recorded_at
+from consentkit.evidence.removal import Erasure, Expiry, Placing, Releasing
 from consentkit.evidence.sequencer import QUEUE_LIMIT, Item, Sequencer, settle
 from consentkit.evidence.store import Hold, Store, open_store
 from consentkit.evidence.witness import Witness
@@ -246,7 +246,7 @@ class Ledger(Writer):
     def history(self, history: str) -> tuple[Appended, ...]:
         """Return the records that there are of a history, by its pseudonym, oldest first."""
         with self._view() as view:
-            return tuple([Appended(opening, recorded_at(opening)) for opening in view.history(history)])
+            return records(view, history)
 
     def current(self, history: str) -> Current:
         """Return what the records of a history come to: the latest choice about each category and service."""
