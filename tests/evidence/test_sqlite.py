@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from consentkit.errors import LedgerConflict, LedgerCorrupt, LedgerUnavailable, OutcomeUnknown
-from consentkit.evidence import sqlite
+from consentkit.evidence import _sqlite_schema
 from consentkit.evidence.entry import entry_line
 from consentkit.evidence.opening import Opening
 from consentkit.evidence.sqlite import SQLiteStore
@@ -176,12 +176,12 @@ def test_an_older_format_is_not_read_as_if_it_were_new(
     store.commit(batch(None, b"0\n"))
     store.release()
     more = "CREATE TABLE later (x);"
-    monkeypatch.setattr("consentkit.evidence.sqlite._MIGRATIONS", (*sqlite._MIGRATIONS, more))
+    monkeypatch.setattr("consentkit.evidence._sqlite_schema.MIGRATIONS", (*_sqlite_schema.MIGRATIONS, more))
     with pytest.raises(LedgerUnavailable, match="older format"), SQLiteStore(path, read_only=True).view():
         pass
     with store.view() as view:
         assert list(view.entries(0, 9)) == [b"0\n"]
-    assert settings(path, "user_version") == len(sqlite._MIGRATIONS)
+    assert settings(path, "user_version") == len(_sqlite_schema.MIGRATIONS)
     with SQLiteStore(path, read_only=True).view() as view:
         assert view.head() is not None
 
@@ -189,7 +189,7 @@ def test_an_older_format_is_not_read_as_if_it_were_new(
 def test_a_ledger_of_the_first_format_opens(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was written before there was a place for cosignatures is all there, and the place as well."""
     with monkeypatch.context() as patch:
-        patch.setattr("consentkit.evidence.sqlite._MIGRATIONS", sqlite._MIGRATIONS[:1])
+        patch.setattr("consentkit.evidence._sqlite_schema.MIGRATIONS", _sqlite_schema.MIGRATIONS[:1])
         first = SQLiteStore(path, create=True)
         first.commit(batch(None, b"0\n"))
         first.release()

@@ -8,8 +8,8 @@ SQLite before 3.51.3 can lose a commit (sqlite.org/wal.html, "The WAL-Reset Bug"
 
 from __future__ import annotations
 
-import fcntl
 import json
+import logging
 import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -28,7 +28,9 @@ from consentkit.errors import (
     LedgerUnavailable,
     OutcomeUnknown,
 )
-from consentkit.evidence._files import sync_folder
+from consentkit.evidence._filelock import FileLock
+from consentkit.evidence._files import drop_cache, sync_file, sync_folder
+from consentkit.evidence._sqlite_schema import check_schema, prepare
 from consentkit.evidence.entry import record_commitment
 from consentkit.evidence.opening import Opening
 from consentkit.evidence.store import Answered, Batch, Head, Hold, Removal, Tail
@@ -36,52 +38,11 @@ from consentkit.tlog import HASH_SIZE, Frontier
 
 __all__ = ["SQLiteStore"]
 
-_APPLICATION_ID: Final = 0x636B_7431  # "ckt1": tells this database from any other
+_log = logging.getLogger(__name__)
+
 _WAIT_SECONDS: Final = 10.0
-_PRAGMAS: Final = (
-    "PRAGMA synchronous = FULL",
-    "PRAGMA fullfsync = ON",
-    "PRAGMA secure_delete = ON",
-    "PRAGMA foreign_keys = ON",
-    "PRAGMA trusted_schema = OFF",
-    "PRAGMA cache_size = -32768",
-    "PRAGMA wal_autocheckpoint = 4000",
-)
-# Script n brings a database from schema version n to n + 1; `user_version` says where it is.
-_MIGRATIONS: Final = (
-    """
-    CREATE TABLE entry (idx INTEGER PRIMARY KEY, line BLOB NOT NULL);
-    CREATE TABLE node (level INTEGER, idx INTEGER, hash BLOB NOT NULL, PRIMARY KEY (level, idx)) WITHOUT ROWID;
-    CREATE TABLE head (
-        id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, frontier BLOB NOT NULL,
-        checkpoint BLOB NOT NULL, time INTEGER NOT NULL
-    );
-    CREATE TABLE checkpoint (day INTEGER PRIMARY KEY, size INTEGER NOT NULL, note BLOB NOT NULL);
-    CREATE TABLE opening (
-        idx INTEGER PRIMARY KEY REFERENCES entry, history TEXT NOT NULL, sequence INTEGER NOT NULL,
-        record TEXT NOT NULL, disclosures TEXT NOT NULL, blind BLOB NOT NULL, UNIQUE (history, sequence)
-    );
-    CREATE TABLE published (
-        kind TEXT, digest TEXT, idx INTEGER NOT NULL UNIQUE REFERENCES entry, body BLOB NOT NULL,
-        PRIMARY KEY (kind, digest)
-    );
-    CREATE TABLE key_entry (idx INTEGER PRIMARY KEY REFERENCES entry);
-    """,
-    """
-    CREATE TABLE cosigned (size INTEGER PRIMARY KEY, note BLOB NOT NULL);
-    """,
-    """
-    CREATE TABLE removal (at INTEGER PRIMARY KEY REFERENCES entry, first INTEGER NOT NULL, stop INTEGER NOT NULL);
-    CREATE TABLE hold (id TEXT PRIMARY KEY, placed INTEGER NOT NULL UNIQUE REFERENCES entry,
-        released INTEGER REFERENCES entry) WITHOUT ROWID;
-    CREATE TABLE held (idx INTEGER, hold TEXT REFERENCES hold, PRIMARY KEY (idx, hold)) WITHOUT ROWID;
-    CREATE INDEX held_by ON held (hold);
-    CREATE TABLE answered (key BLOB PRIMARY KEY, digest BLOB NOT NULL, idx INTEGER NOT NULL, expires INTEGER NOT NULL)
-        WITHOUT ROWID;
-    CREATE INDEX answered_expires ON answered (expires);
-    CREATE INDEX answered_idx ON answered (idx);
-    """,
-)
+_CHECKPOINT_PAGES: Final = 4000
+_COMMIT_PAGES: Final = 10  # about so many for a commit, and one for each entry
 # A child must not touch a connection of its parent, not even to close it (sqlite.org/howtocorrupt.html 2.6).
 _abandoned: list[sqlite3.Connection] = []
 
@@ -94,7 +55,8 @@ class SQLiteStore:
         self._create = create and not read_only
         self._read_only = read_only
         self._connection: sqlite3.Connection | None = None
-        self._lock_file: int | None = None
+        self._lock = FileLock(path.with_name(f"{path.name}.lock"))
+        self._pages = 0  # written to the write-ahead log since it was last moved into the database
 
     @contextmanager
     def view(self) -> Iterator[_View]:
@@ -112,13 +74,8 @@ class SQLiteStore:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Wait for this process's turn to write; the kernel gives turns in order, and ends those of the dead."""
-        if self._lock_file is None:
-            self._lock_file = self._open_lock()
-        fcntl.flock(self._lock_file, fcntl.LOCK_EX)
-        try:
+        with self._lock.hold():
             yield
-        finally:
-            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
 
     def commit(self, batch: Batch) -> None:
         """Write a batch durably, or nothing of it; the caller holds the lock."""
@@ -140,7 +97,14 @@ class SQLiteStore:
         try:
             connection.execute("COMMIT")
         except sqlite3.Error as error:
+            self._distrust()
             raise OutcomeUnknown(f"{self._path}: the commit failed: {error}") from error
+        self._pages += _COMMIT_PAGES + len(batch.entries)
+        if self._pages >= _CHECKPOINT_PAGES:
+            try:
+                self._checkpoint(connection, "PASSIVE")
+            except LedgerError as failure:  # the batch is durable all the same; the next one tries again
+                _log.warning("the write-ahead log stays as it is: %s", failure.message)
 
     def keep_cosigned(self, size: int, checkpoint: bytes, line: bytes) -> None:
         """Keep a witness's signature line for the checkpoint of `size`, together with those kept before."""
@@ -159,13 +123,11 @@ class SQLiteStore:
         """Move the write-ahead log into the file, where deleted rows are overwritten, and cut it to nothing."""
         connection = self._connect()
         with self.lock():
+            connection.execute("PRAGMA busy_timeout = 0")
             try:
-                connection.execute("PRAGMA busy_timeout = 0")
-                busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                return self._checkpoint(connection, "TRUNCATE")
+            finally:
                 connection.execute(f"PRAGMA busy_timeout = {int(_WAIT_SECONDS * 1000)}")
-            except sqlite3.Error as error:
-                raise self._explained(error) from error
-        return not busy
 
     def set_aside(self) -> str:
         """Rename the file, once nobody else has it open; returns the URL that it has from then on.
@@ -203,18 +165,32 @@ class SQLiteStore:
     def recover(self) -> None:
         """Connect anew and move everything that is committed into the database file.
 
-        After a failed fsync the kernel may report success although the write-ahead log never reached the disk.
-        Copying it into the database and syncing that makes what is visible now durable whatever happened.
+        After a failed fsync nobody can tell what of the write-ahead log is on disk. Whatever is found there is copied
+        into the database and synced, and the log cut to nothing, so that it is what it was found to be for good.
         """
         self.release()
         connection = self._connect()
         with self.lock():
-            try:
-                busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            except sqlite3.Error as error:
-                raise self._explained(error) from error
-        if busy:
-            raise LedgerUnavailable(f"{self._path} is being read and cannot be brought in order now")
+            if not self._checkpoint(connection, "TRUNCATE"):
+                raise LedgerUnavailable(f"{self._path} is being read and cannot be brought in order now")
+
+    def _checkpoint(self, connection: sqlite3.Connection, how: str) -> bool:
+        """Move the write-ahead log into the database; say whether all of it could be moved."""
+        log = Path(f"{self._path}-wal")
+        try:
+            busy, *_ = connection.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
+            if how == "TRUNCATE" and not busy and log.exists():
+                sync_file(log)  # or a power cut brings it back, with what a failed commit has left there
+        except (sqlite3.Error, OSError) as error:
+            self._distrust()
+            raise self._explained(error) from error
+        self._pages = 0
+        return not busy
+
+    def _distrust(self) -> None:
+        """After an error of the disk, see what is really there. The lock is held, so nobody builds on anything else."""
+        for suffix in ("-wal", ""):
+            drop_cache(Path(f"{self._path}{suffix}"))
 
     def release(self) -> None:
         """Close the connection and the lock file."""
@@ -222,45 +198,44 @@ class SQLiteStore:
         if connection is not None and self._read_only:
             connection.close()
         elif connection is not None:
-            with self.lock():  # the last one to close checkpoints
+            self._close(connection)
+        self._lock.close()
+
+    def _close(self, connection: sqlite3.Connection) -> None:
+        """Close a connection that writes. The last one moves the write-ahead log, and would not say if that fails."""
+        try:
+            with self.lock():
+                self._checkpoint(connection, "PASSIVE")
                 connection.close()
-        self._close_lock()
+        except LedgerError as error:  # what is in the log is durable there
+            _log.warning("the write-ahead log stays as it is: %s", error.message)
+            connection.close()
+            self._distrust()
 
     def abandon(self) -> None:
         """Forget the parent's connection; its lock file is this process's own to close."""
         if self._connection is not None:
             _abandoned.append(self._connection)
             self._connection = None
-        self._close_lock()
-
-    def _close_lock(self) -> None:
-        if self._lock_file is not None:
-            os.close(self._lock_file)
-            self._lock_file = None
-
-    def _open_lock(self) -> int:
-        try:
-            return os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise LedgerUnavailable(
-                f"{self._path}.lock cannot be opened: {error.strerror}",
-                remedy="the process must be allowed to write to the folder of the ledger",
-            ) from error
+        self._lock.close()
 
     def _connect(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._connection = self._open()
+            try:
+                self._connection = self._open()
+            except OSError as error:
+                raise self._explained(error) from error
         return self._connection
 
     def _open(self) -> sqlite3.Connection:
         if not self._path.exists() and not self._create:
             raise LedgerMissing(f"there is no ledger at {self._path}", remedy="check the URL of the ledger")
         if self._read_only:
-            return self._open_file("ro", _check_schema)
+            return self._open_file("ro", check_schema)
         with self.lock():
             if not self._path.exists():
                 self._make_file()
-            return self._open_file("rw", _prepare)
+            return self._open_file("rw", prepare)
 
     def _make_file(self) -> None:
         try:
@@ -268,7 +243,7 @@ class SQLiteStore:
         except OSError as error:
             raise LedgerUnavailable(f"{self._path} cannot be created: {error.strerror}") from error
 
-    def _open_file(self, mode: str, prepare: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
+    def _open_file(self, mode: str, ready: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
         uri = f"file:{quote(os.path.abspath(self._path))}?mode={mode}"
         try:
             connection = sqlite3.connect(
@@ -277,7 +252,7 @@ class SQLiteStore:
         except sqlite3.Error as error:
             raise self._explained(error) from error
         try:
-            prepare(connection)
+            ready(connection)
             if mode == "rw":
                 sync_folder(self._path.parent)  # SQLite ignores a failure to do so when it creates its files
         except BaseException as error:
@@ -289,52 +264,11 @@ class SQLiteStore:
             raise
         return connection
 
-    def _explained(self, error: sqlite3.Error) -> LedgerError:
+    def _explained(self, error: sqlite3.Error | OSError) -> LedgerError:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return LedgerCorrupt(f"{self._path}: {error}", remedy="restore the ledger from a backup")
         return LedgerUnavailable(f"{self._path}: {error}", remedy="check the disk, the file and its owner")
-
-
-def _prepare(connection: sqlite3.Connection) -> None:
-    """Set up a connection that writes, and the tables when the file is new or of an older version."""
-    for pragma in _PRAGMAS:
-        connection.execute(pragma)
-    if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
-        raise LedgerUnavailable(
-            "no write-ahead log is possible here", remedy="keep the ledger on a local disk"
-        )
-    version = _version(connection)
-    if version == len(_MIGRATIONS):
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    for step in "".join(_MIGRATIONS[version:]).split(";"):
-        connection.execute(step)
-    connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
-    connection.execute("COMMIT")
-
-
-def _check_schema(connection: sqlite3.Connection) -> None:
-    version = _version(connection)
-    if not version:
-        raise LedgerUnavailable("the file holds no ledger", remedy="check the URL of the ledger")
-    if version != len(_MIGRATIONS):
-        raise LedgerUnavailable("the ledger has an older format", remedy="open it for writing once")
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (objects,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if application != _APPLICATION_ID and (application or objects):
-        raise LedgerUnavailable("the file is the database of another application")
-    if version > len(_MIGRATIONS):
-        raise LedgerUnavailable(
-            f"the ledger has format {version}, and this version knows {len(_MIGRATIONS)}",
-            remedy="update consentkit",
-        )
-    return int(version)
 
 
 def _write(connection: sqlite3.Connection, batch: Batch) -> None:
