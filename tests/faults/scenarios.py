@@ -1,0 +1,5 @@
+"""All faults that there are, in the order of the table."""
+
+from tests.faults import embedded
+
+SCENARIOS = embedded.SCENARIOS
