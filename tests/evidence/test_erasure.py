@@ -306,9 +306,7 @@ def test_what_is_older_expires_with_one_entry(ledger: Ledger, clock: Clock) -> N
     assert ledger.retain(NOW + 1) == young[0]
     assert [ledger.opening(index) for index in old] == [None] * 5
     assert all(ledger.opening(index) for index in young)
-    assert list(entries(ledger, ExpiredEntry).values()) == [
-        ExpiredEntry(young[0], TODAY + dt.timedelta(1))
-    ]
+    assert list(entries(ledger, ExpiredEntry).values()) == [ExpiredEntry(young[0], TODAY + dt.timedelta(1))]
 
 
 def test_nothing_to_expire_enters_nothing(ledger: Ledger, clock: Clock) -> None:

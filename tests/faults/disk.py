@@ -17,7 +17,9 @@ from pathlib import Path
 from attrs import define, field
 
 _SHUTDOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN
-_WITHOUT_THE_LOG = struct.pack("I", 2)  # EXT4_GOING_FLAGS_NOLOGFLUSH: nothing more is written, as when power fails
+_WITHOUT_THE_LOG = struct.pack(
+    "I", 2
+)  # EXT4_GOING_FLAGS_NOLOGFLUSH: nothing more is written, as when power fails
 _SET_STATUS, _GET_STATUS = 0x4C04, 0x4C05  # LOOP_SET_STATUS64 and its opposite
 _STATUS_BYTES, _SIZE_LIMIT_AT = 232, 32
 _NEAR = 20 << 20  # the file system's own blocks and its journal lie nearer than that

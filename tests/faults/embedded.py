@@ -191,7 +191,9 @@ def failed_sync(row: Row, rounds: int) -> None:
             url = f"sqlite:///{path}"
             with Writers(url, seen, 1, mode="idle"):  # so that the write-ahead log stays
                 wait_until(lambda seen=seen: seen.heads, "open ledger")
-                inject = f"fdatasync:error=EIO:when={3 + n % 2}"  # the first two are for the log's head and name
+                inject = (
+                    f"fdatasync:error=EIO:when={3 + n % 2}"  # the first two are for the log's head and name
+                )
                 traced = Traced(path, seen, ["fdatasync"], inject=inject, bursts=1)
                 _no_accident(row, traced, {0})
                 row.rounds += 1
@@ -210,7 +212,9 @@ def _cut_power(disk: Disk, seen: Seen, row: Row) -> bool:
     disk.cut_power()
     off = time.monotonic_ns()
     time.sleep(0.1)
-    row.wrong += [f"record {ack.marker} was acknowledged without a disk" for ack in seen.late if ack.begun > off]
+    row.wrong += [
+        f"record {ack.marker} was acknowledged without a disk" for ack in seen.late if ack.begun > off
+    ]
     return True
 
 

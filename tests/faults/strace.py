@@ -26,7 +26,9 @@ def untraceable() -> str | None:
 def _untraceable() -> str | None:
     if (strace := shutil.which("strace")) is None:
         return "strace is not installed"
-    ran = subprocess.run([strace, "-qq", "-o", "/dev/null", "true"], capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [strace, "-qq", "-o", "/dev/null", "true"], capture_output=True, text=True, check=False
+    )
     return f"strace may not trace here: {ran.stderr.strip()}" if ran.returncode else None
 
 
@@ -36,13 +38,25 @@ class Traced:
     `inject` is what strace is to do to calls, such as `fdatasync:error=EIO:when=2`; counts are each thread's own.
     """
 
-    def __init__(self, path: Path, seen: Seen, calls: Sequence[str], *, inject: str | None = None, bursts: int = 3):
+    def __init__(
+        self, path: Path, seen: Seen, calls: Sequence[str], *, inject: str | None = None, bursts: int = 3
+    ):
         names = [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal", ".lock"))]
         with tempfile.TemporaryDirectory(prefix="cktrace") as folder:
             trace = Path(folder) / "trace"
             watch = [word for name in (*names, path.parent) for word in ("-P", str(name))]
             tamper = ["-e", f"inject={inject}"] if inject else []
-            under = ["strace", "-f", "-qq", "-o", str(trace), *watch, "-e", f"trace={','.join(calls)}", *tamper]
+            under = [
+                "strace",
+                "-f",
+                "-qq",
+                "-o",
+                str(trace),
+                *watch,
+                "-e",
+                f"trace={','.join(calls)}",
+                *tamper,
+            ]
             writer = Writer(f"sqlite:///{path}", seen, bursts=bursts, mode="hasty", under=under)
             self.code = writer.wait()
             self.complaints = "".join(writer.complaints)

@@ -24,7 +24,9 @@ _names = count(1)
 class Writer:
     """One process, and the thread that listens to it."""
 
-    def __init__(self, url: str, seen: Seen, *, bursts: int = 0, mode: str = "", under: Sequence[str] = ()) -> None:
+    def __init__(
+        self, url: str, seen: Seen, *, bursts: int = 0, mode: str = "", under: Sequence[str] = ()
+    ) -> None:
         self.seen, self.acks = seen, 0
         module = [sys.executable, "-m", "tests.faults.writer", url, f"w{next(_names)}", str(bursts)]
         self.process = subprocess.Popen(
@@ -32,7 +34,9 @@ class Writer:
             cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         self.complaints: list[str] = []
-        self._threads = [threading.Thread(target=task, daemon=True) for task in (self._listen, self._complain)]
+        self._threads = [
+            threading.Thread(target=task, daemon=True) for task in (self._listen, self._complain)
+        ]
         for thread in self._threads:
             thread.start()
 
