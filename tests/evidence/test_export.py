@@ -312,3 +312,13 @@ def test_openings_are_lines_of_json(ledger: Ledger, tmp_path: Path) -> None:
     ledger.export(tmp_path / "pack")
     lines = (tmp_path / "pack/openings/000.jsonl").read_text().splitlines()
     assert [json.loads(line)["index"] for line in lines] == [2, 3]
+
+
+def test_a_folder_that_is_no_pack_is_refused(ledger: Ledger, tmp_path: Path) -> None:
+    """Nothing is written beside keys or into a project: what goes to an auditor holds the pack alone."""
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    (folder / "log.pem").write_text("secret")
+    with pytest.raises(LedgerError, match=r"is no pack: it holds log\.pem"):
+        ledger.export(folder)
+    assert files(folder) == {"log.pem": b"secret"}

@@ -40,6 +40,7 @@ Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is in all."""
 
 _CHECKPOINT: Final = "log/checkpoint"
+_TOP: Final = frozenset(("log", "checkpoints", "openings", "policies", "notices", "holds.jsonl", "README.md"))
 _MAX_CHECKPOINT: Final = 1_000_000
 
 
@@ -115,6 +116,7 @@ class _Pack:
             with (self.folder / _CHECKPOINT).open("rb") as file:
                 old = Checkpoint.parse(parse_note(file.read(_MAX_CHECKPOINT))[0])
         except FileNotFoundError:
+            self.check_folder()
             return 0
         except InvalidNote as error:
             raise self.unfit(f"its checkpoint is damaged: {error.message}") from error
@@ -129,6 +131,16 @@ class _Pack:
         except InvalidProof as error:
             raise self.unfit(f"the ledger does not continue it: {error.message}") from error
         return old.size
+
+    def check_folder(self) -> None:
+        """Refuse a folder that holds anything but a pack, finished or broken off: the keys, say, or a project."""
+        found = (path.name for path in self.folder.iterdir())
+        # A name that begins with a dot is that of a file which was being written when an export broke off.
+        if strange := sorted(name for name in found if name not in _TOP and not name.startswith(".")):
+            raise LedgerError(
+                f"{self.folder} is no pack: it holds {strange[0]}",
+                remedy="export into a new or an empty folder",
+            )
 
     def unfit(self, why: str) -> LedgerError:
         """Make the error for a folder that cannot be brought up to date."""
