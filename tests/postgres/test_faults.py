@@ -23,6 +23,8 @@ from tests.postgres_server import PostgresServer
 from tests.support import ROOT
 from tests.tcp_proxy import Cut, Proxy
 
+pytestmark = pytest.mark.slow  # each cut waits for real time-outs
+
 __all__ = ["events", "watched"]
 
 globals().update(reused(test_faults))
