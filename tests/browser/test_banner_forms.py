@@ -26,7 +26,8 @@ def open_site(visit, banner_site):
 def test_one_click_answers_everything(open_site, value: str, allowed: int, language: str) -> None:
     """Accepting and refusing take the same single step, and lead back to the page without the banner."""
     page, site = open_site("FR", language=language)
-    page.click(f"#ck-first [value={value}]")
+    with page.expect_navigation():
+        page.click(f"#ck-first [value={value}]")
     assert page.url == f"{site.url}/"
     assert len(site.allowed()) == allowed
     assert not page.is_visible("#ck-box")
