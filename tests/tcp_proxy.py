@@ -4,6 +4,7 @@ import contextlib
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Self
@@ -29,6 +30,8 @@ class Proxy:
         self._armed: tuple[bytes, Cut] | None = None
         self._open: set[socket.socket] = set()
         self._refusing = False
+        self._passing = threading.Event()
+        self._passing.set()
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -45,6 +48,15 @@ class Proxy:
     def refuse(self, refusing: bool) -> None:
         """Let every new connection break at once, as long as that is wanted."""
         self._refusing = refusing
+
+    @contextlib.contextmanager
+    def silence(self) -> Iterator[None]:
+        """Pass nothing on for the while, and keep what is said."""
+        self._passing.clear()
+        try:
+            yield
+        finally:
+            self._passing.set()
 
     def break_all(self) -> None:
         """Break every connection that there is."""
@@ -73,24 +85,23 @@ class Proxy:
                 threading.Thread(target=self._downward, args=(client, server, silent), daemon=True).start()
 
     def _upward(self, client: socket.socket, server: socket.socket, silent: threading.Event) -> None:
+        tail = b""  # what is waited for may come in two pieces
         with contextlib.suppress(OSError):
-            while data := client.recv(65536):
+            while data := client.recv(1 << 20):
+                self._passing.wait()
                 armed = self._armed
-                if armed and armed[0] in data:
+                if armed and armed[0] in tail + data:
                     self._armed = None
                     self.fired += 1
-                    self._strike(armed[1], data, client, server, silent)
-                    return
+                    if armed[1] is not Cut.AFTER:
+                        self._strike(armed[1], data, client, server)
+                        return
+                    silent.set()  # the other thread sees the answer, keeps it to itself, and breaks the connection
+                tail = data[-64:]
                 server.sendall(data)
         self._break(client, server)
 
-    def _strike(
-        self, how: Cut, data: bytes, client: socket.socket, server: socket.socket, silent: threading.Event
-    ) -> None:
-        if how is Cut.AFTER:
-            silent.set()  # the other thread sees the answer, keeps it to itself and breaks the connection
-            server.sendall(data)
-            return
+    def _strike(self, how: Cut, data: bytes, client: socket.socket, server: socket.socket) -> None:
         if how is Cut.LATE:
             self._break(client)
             time.sleep(0.5)

@@ -22,10 +22,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from itertools import count
-from typing import Any, Final, LiteralString, NoReturn
+from typing import Any, Final, LiteralString, NoReturn, TypeVar
 
 import psycopg
 from psycopg import errors, sql
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 
@@ -71,10 +72,19 @@ _FOUND: Final[LiteralString] = (
     "SELECT to_regnamespace({name}) IS NOT NULL, to_regclass({mark}) IS NOT NULL,"
     " (SELECT count(*) FROM pg_class WHERE relnamespace = to_regnamespace({name})), current_setting('fsync')"
 )
+_PATIENCE: Final = 90.0  # seconds for an answer: longer than anybody waits for the lock
+_T = TypeVar("_T")
 _CONFLICTS: Final = (errors.UniqueViolation, errors.SerializationFailure, errors.DeadlockDetected)
 _DAMAGE: Final = (errors.DataCorrupted, errors.IndexCorrupted)
 _QUOTED: Final = re.compile(r"""(["'])(?:(?!\1).)*\1""")
 _MISSING: Final = (errors.UndefinedTable, errors.InvalidSchemaName)
+
+
+class _Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that does not wait for ever: what stands between may be up, and pass nothing on."""
+
+    def wait(self, gen: PQGen[_T], interval: float = 0.1, timeout: float | None = None) -> _T:
+        return super().wait(gen, interval, _PATIENCE if timeout is None else timeout)
 
 
 class PostgresStore:
@@ -323,9 +333,7 @@ class PostgresStore:
 
     def _open(self) -> psycopg.Connection:
         try:
-            connection: psycopg.Connection = psycopg.connect(
-                make_conninfo(**self._parameters), autocommit=True
-            )
+            connection = _Connection.connect(make_conninfo(**self._parameters), autocommit=True)
         except psycopg.Error as error:
             raise LedgerUnavailable(
                 f"{self._here} cannot be reached: {_gist(error)}",
