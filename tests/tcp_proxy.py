@@ -97,7 +97,7 @@ class Proxy:
                         self._strike(armed[1], data, client, server)
                         return
                     silent.set()  # the other thread sees the answer, keeps it to itself, and breaks the connection
-                tail = data[-64:]
+                tail = data[-64:] if armed else b""
                 server.sendall(data)
         self._break(client, server)
 
