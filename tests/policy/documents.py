@@ -106,7 +106,7 @@ def put(pointer: str, value: Any) -> Edit:
         place: Any = target
         for part in path:
             place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
-        fresh = copy.deepcopy(value) if isinstance(value, dict) else value
+        fresh = copy.deepcopy(value)  # or edits of one test would change the next one's
         if value is ...:
             del place[int(last) if isinstance(place, list) else last]
         elif isinstance(place, list) and last == "-":
