@@ -156,7 +156,7 @@ def lost_writes(row: Row, rounds: int) -> None:
                 row.rounds += 1
                 row.fired += 1
                 writers.wait_for(20)
-                _cut_power(disk, seen, row)
+                cut_power(disk, seen, row)
             _start_again(disk, seen, url, row)
 
 
@@ -179,7 +179,7 @@ def power_cut(row: Row, rounds: int, mode: str = "") -> None:
                 writers.wait_for(10)
                 time.sleep(chance.uniform(0, 0.3))
                 row.rounds += 1
-                row.fired += _cut_power(disk, seen, row)
+                row.fired += cut_power(disk, seen, row)
             _start_again(disk, seen, url, row)
 
 
@@ -198,11 +198,11 @@ def failed_sync(row: Row, rounds: int) -> None:
                 _no_accident(row, traced, {0})
                 row.rounds += 1
                 row.fired += traced.injected
-                _cut_power(disk, seen, row)
+                cut_power(disk, seen, row)
             _start_again(disk, seen, url, row)
 
 
-def _cut_power(disk: Disk, seen: Seen, row: Row) -> bool:
+def cut_power(disk: Disk, seen: Seen, row: Row) -> bool:
     """Cut the power; what is told from then on would have been heard by nobody.
 
     An fdatasync that is under way as ext4 shuts down may return success although the journal never got that far.

@@ -1,5 +1,5 @@
 """All faults that there are, in the order of the table."""
 
-from tests.faults import embedded
+from tests.faults import embedded, networked
 
-SCENARIOS = embedded.SCENARIOS
+SCENARIOS = (*embedded.SCENARIOS, *networked.SCENARIOS)

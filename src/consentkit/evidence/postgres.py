@@ -72,6 +72,10 @@ _FOUND: Final[LiteralString] = (
     "SELECT to_regnamespace({name}) IS NOT NULL, to_regclass({mark}) IS NOT NULL,"
     " (SELECT count(*) FROM pg_class WHERE relnamespace = to_regnamespace({name})), current_setting('fsync')"
 )
+_STILL_SEEN: Final = (
+    "SELECT FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+    " AND age(backend_xmin) >= age(%s::text::xid) LIMIT 1"
+)
 _PATIENCE: Final = 90.0  # seconds for an answer: longer than anybody waits for the lock
 _T = TypeVar("_T")
 _CONFLICTS: Final = (errors.UniqueViolation, errors.SerializationFailure, errors.DeadlockDetected)
@@ -102,6 +106,7 @@ class PostgresStore:
         self._read_only = read_only
         self._connection: psycopg.Connection | None = None
         self._number: str | None = None  # of the ledger that was there at first
+        self._removed_by: str | None = None  # the transaction that removed rows last
         self._locked = False
         self._turn: State | None = None  # what was found when the transaction with the lock began
 
@@ -136,6 +141,8 @@ class PostgresStore:
             raise LedgerConflict("the ledger moved on while records were signed")
         with self._explaining():
             written = write(self._connect(), batch)
+            if batch.removals:
+                (self._removed_by,) = _row(self._connect().execute("SELECT pg_current_xact_id()::xid::text"))
         if not written:
             self._rollback()
             raise LedgerConflict("the ledger moved on while records were signed")
@@ -151,11 +158,19 @@ class PostgresStore:
         )
 
     def scrub(self) -> bool:
-        """Vacuum what batches have removed rows from; write-ahead files are the server's own to recycle."""
+        """Vacuum what rows were removed from; False while a transaction runs that can still see them.
+
+        Their space is free then, but nothing overwrites it until it is used again, and the write-ahead files are the
+        server's own to recycle: see docs/postgresql.md for how to have it all gone at once.
+        """
         connection = self._connect()
         with self._explaining():
+            if self._removed_by and connection.execute(_STILL_SEEN, (self._removed_by,)).fetchone():
+                return False
             for table in ("opening", "held", "answered"):
-                connection.execute(sql.SQL("VACUUM {}").format(sql.Identifier(self._name, table)))
+                vacuum = sql.SQL("VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) {}")
+                connection.execute(vacuum.format(sql.Identifier(self._name, table)))
+        self._removed_by = None
         return True
 
     def set_aside(self) -> str:
