@@ -178,6 +178,21 @@ class TestInTheBackground:
         subprocess.run([*command, *place], cwd=ROOT, check=True, timeout=60)
         assert server.size(LOG) == 4
 
+    def test_a_thread_that_asks_a_witness_imports_nothing(self) -> None:
+        """A fork in the middle of an import would leave the child waiting for a lock that nobody holds."""
+        program = (
+            "import sys\n"
+            "from consentkit.evidence._http import Unreachable, check_prefix, fetch\n"
+            "url = check_prefix('http://localhost:9')\n"
+            "known = set(sys.modules)\n"
+            "try: fetch(url, b'', timeout=0.2)\n"
+            "except Unreachable: print(sorted(set(sys.modules) - known))\n"
+        )
+        ran = subprocess.run(
+            [sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True
+        )
+        assert ran.stdout == "[]\n"
+
     def test_the_head_can_be_cosigned_at_once(self, open_ledger: OpenLedger, server: WitnessServer) -> None:
         """Before a pack is exported, say."""
         ledger = open_ledger(witnesses=[server.witness(interval=600)])
@@ -412,6 +427,9 @@ class TestHandingOn:
         """Nothing is wrong, but what was demanded cannot be shown for the newest entries."""
         ledger = open_ledger(witnesses=[server.witness(interval=600)])
         ledger.append(draft(policy=publish(ledger), notice=None))
+        server.wait(
+            lambda: server.requests
+        )  # the first head goes out by itself, the next ones in ten minutes
         ledger.cosign()
         size = ledger.size
         ledger.append(draft(policy=publish(ledger), notice=None))

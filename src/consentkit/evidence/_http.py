@@ -26,6 +26,7 @@ def check_prefix(url: str) -> str:
 
     Raises InvalidOption unless it is https, or http on this very machine, and without user, query or fragment.
     """
+    _load()
     try:
         parts = urlsplit(url)
         sound = bool(parts.hostname) and not (parts.query or parts.fragment or parts.username)
@@ -39,6 +40,17 @@ def check_prefix(url: str) -> str:
             f"{url!r} would be asked without encryption", remedy="use https; http is for this machine alone"
         )
     return parts.geturl().rstrip("/")
+
+
+def _load() -> None:
+    """Import what a request needs, which most sites never do, while no thread sends one.
+
+    A process that forks while one of its threads imports leaves its child a lock that nobody will release.
+    """
+    import encodings.idna  # noqa: PLC0415  which looking up a host's address imports
+    import http.client  # noqa: PLC0415
+    import ssl  # noqa: PLC0415
+    import urllib.request  # noqa: F401, PLC0415
 
 
 def is_loopback(host: str) -> bool:
