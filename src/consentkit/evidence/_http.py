@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -47,10 +48,8 @@ def _load() -> None:
 
     A process that forks while one of its threads imports leaves its child a lock that nobody will release.
     """
-    import encodings.idna  # noqa: PLC0415  which looking up a host's address imports
-    import http.client  # noqa: PLC0415
-    import ssl  # noqa: PLC0415
-    import urllib.request  # noqa: F401, PLC0415
+    for module in ("encodings.idna", "http.client", "ssl", "urllib.request"):
+        import_module(module)
 
 
 def is_loopback(host: str) -> bool:
