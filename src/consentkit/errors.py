@@ -223,7 +223,11 @@ class LedgerError(ConsentkitError):
 
 
 class LedgerBusy(LedgerError):
-    """The ledger's queue is full. Nothing was written; try again in a moment."""
+    """Too many decisions at once. Nothing was written; try again after `wait` seconds."""
+
+    def __init__(self, message: str, *, remedy: str = "", wait: float = 2.0) -> None:
+        super().__init__(message, remedy=remedy)
+        self.wait = wait
 
 
 class LedgerClosed(LedgerError):

@@ -8,10 +8,8 @@ from consentkit.consent import Reason
 from consentkit.consent.cookie import parse_id
 from consentkit.keys import write_keys
 from consentkit.tlog import TrustPolicy
-from tests.manager.test_manager import ACCEPT, REFUSE, Browser, answer, decide, ledger, open_manager
+from tests.manager.test_manager import ACCEPT, REFUSE, Browser, answer, decide
 from tests.support import ROOT
-
-__all__ = ["ledger", "open_manager"]
 
 YEAR = 365 * 86_400_000
 

@@ -5,7 +5,6 @@ from base64 import urlsafe_b64decode
 
 import pytest
 
-from consentkit import ConsentManager
 from consentkit.consent import Answer, Control, NoticeRef, Reason
 from consentkit.consent.cookie import UNSIGNED_REFUSAL
 from consentkit.errors import InvalidOption, LedgerUnavailable, PolicyError
@@ -44,25 +43,6 @@ class Browser:
             else:
                 self.jar[name] = value
         return self
-
-
-@pytest.fixture
-def ledger(tmp_path):
-    return f"sqlite:///{tmp_path / 'consent.db'}"
-
-
-@pytest.fixture
-def open_manager(ledger, clock):
-    opened = []
-
-    def start(policy=DOCUMENT, **options):
-        options = {"ledger": ledger, "keys": KEYS, "region": lambda request: "FR", "clock": clock} | options
-        opened.append(ConsentManager.open(policy, **options))
-        return opened[-1]
-
-    yield start
-    for manager in opened:
-        manager.close()
 
 
 def answer(manager, control, model=Model.OPT_IN, **more):
@@ -178,8 +158,11 @@ class Failing:
     def __getattr__(self, name):
         return getattr(self._ledger, name)
 
-    def append(self, draft):
+    def append(self, draft, once=None):
         raise LedgerUnavailable("the disk is full")
+
+    def spool(self, draft):
+        raise LedgerUnavailable("so is the one of the spool")
 
 
 def test_when_the_ledger_fails_refusals_take_effect_and_grants_do_not(open_manager, ledger, clock):
@@ -197,6 +180,7 @@ def test_when_the_ledger_fails_refusals_take_effect_and_grants_do_not(open_manag
         assert consent.reason("ads") is Reason.REFUSED
         assert not consent.allows("analytics")
         assert events == ["decision.unrecorded"]
+        assert not decided.spooled
         lost = decide(manager, Browser(), answer(manager, ACCEPT))
         assert (lost.event, lost.grants_dropped, lost.set_cookies) == (None, True, ())
 

@@ -139,7 +139,7 @@ class Site:
             renewed = (jar.set(encode(state.decisions, self.history, KEYS, jar.scope, None)),)
         return Visit(state.decisions, consent, state.id, state.present, renewed)
 
-    def decide_for(self, request: Request, answer: Answer) -> Decided:
+    def decide_for(self, request: Request, answer: Answer, key: str | None = None) -> Decided:
         """Decide and append."""
         visit = self.visit(request)
         grants = self.failing is None
@@ -163,9 +163,9 @@ class Site:
             withdrawn=frozenset(n for n in self.history.current.names if consent.reason(n) is Reason.REFUSED),
         )
 
-    async def adecide_for(self, request: Request, answer: Answer) -> Decided:
+    async def adecide_for(self, request: Request, answer: Answer, key: str | None = None) -> Decided:
         """Decide and append, elsewhere."""
-        return await asyncio.to_thread(self.decide_for, request, answer)
+        return await asyncio.to_thread(self.decide_for, request, answer, key)
 
     def _cookies(self, request: Request, outcome: Outcome) -> tuple[bytes, ...]:
         jar = Jar.of(request, self.options)

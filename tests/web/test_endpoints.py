@@ -216,7 +216,8 @@ def test_a_script_gets_json() -> None:
     """The event, what became of it, and the state that follows."""
     answer = json.loads(post(Site(), "accept", AS_JSON).body)
     consent = answer.pop("consent")
-    assert answer == {"event": "given", "recorded": True, "deviceOnly": False, "grantsDropped": False}
+    never = dict.fromkeys(("spooled", "deviceOnly", "grantsDropped", "conflict"), False)
+    assert answer == {"event": "given", "recorded": True, **never}
     assert consent["granted"] == ["adnet", "analytics", "clips", "login", "marketing", "pagecount"]
 
 

@@ -13,7 +13,7 @@ from consentkit.cli.output import Failure, printable
 
 if TYPE_CHECKING:
     from consentkit.evidence import Appended
-    from consentkit.evidence.current import Current
+    from consentkit.evidence.current import Current, Standing
 
 __all__ = ["command"]
 
@@ -62,9 +62,11 @@ def _sum_up(current: Current) -> None:
     for name, standing in {**current.choices, **current.services}.items():
         ends = f", until {_day(standing.expires)}" if standing.granted and standing.expires else ""
         verb = "allowed" if standing.granted else "refused"
-        click.echo(
-            f"  {printable(name):20}  {verb} since {_day(standing.time)} (entry {standing.index}){ends}"
-        )
+        click.echo(f"  {printable(name):20}  {verb} since {_day(standing.time)} ({_place(standing)}){ends}")
+
+
+def _place(standing: Standing) -> str:
+    return "waits in the spool" if standing.index is None else f"entry {standing.index}"
 
 
 def _names(names: Iterable[str]) -> str:

@@ -68,3 +68,4 @@ class Inside:
         self.ledger._gate = RLock()
         self.ledger._sequencer.reset()
         self.ledger._outside.reset()
+        self.ledger._spooling.reset()

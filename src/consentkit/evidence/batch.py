@@ -54,6 +54,7 @@ __all__ = [
     "Repeated",
     "Snapshot",
     "Work",
+    "remembered",
 ]
 
 _DAY: Final = 86_400_000
@@ -96,6 +97,21 @@ class Repeated:
     """The outcome for a request that came before: the index of what was recorded then."""
 
     index: int
+
+
+def remembered(known: Answered | None, once: Once, time: int) -> Repeated | None:
+    """Return what the same request led to before, given what is known of its key at `time`, UTC milliseconds.
+
+    Raises KeyReused when the key came with another request.
+    """
+    if known is None or known.expires <= time:
+        return None
+    if known.digest != once.digest:
+        raise KeyReused(
+            "this idempotency key came with another request before",
+            remedy="give every request a key of its own",
+        )
+    return Repeated(known.at)
 
 
 class _Signed(NamedTuple):
@@ -196,7 +212,9 @@ class Builder:
                 return draft.publish(work)
             if not isinstance(work, RecordWork):
                 return draft.carry_out(draft.plans[work])
-            if work.once is not None and (known := draft.find(work.once, work.time)):
+            if work.once is not None and (
+                known := remembered(draft.answered.get(work.once.key), work.once, work.time)
+            ):
                 return known
             draft.check(work)
             tail = draft.tails.get(work.draft.history)
@@ -245,18 +263,6 @@ class _Draft:
         self.spared: list[int] = []
         self.holds: list[Hold] = []
         self.released: list[tuple[str, int]] = []
-
-    def find(self, once: Once, time: int) -> Repeated | None:
-        """Return what the same request led to before. Raises KeyReused when its key came with another one."""
-        known = self.answered.get(once.key)
-        if known is None or known.expires <= time:
-            return None
-        if known.digest != once.digest:
-            raise KeyReused(
-                "this idempotency key came with another request before",
-                remedy="give every request a key of its own",
-            )
-        return Repeated(known.at)
 
     def check(self, work: RecordWork) -> None:
         """Refuse a record whose key is not in use, or whose time is too far out of order."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from itertools import chain
 from types import MappingProxyType
-from typing import Any
+from typing import NamedTuple
 
 from attrs import frozen
 
@@ -13,8 +14,9 @@ from consentkit.errors import PolicyError
 from consentkit.evidence._encoding import parse_time
 from consentkit.evidence.batch import Appended
 from consentkit.evidence.opening import Opening
-from consentkit.evidence.record import parse_record
+from consentkit.evidence.record import Choice, parse_record
 from consentkit.evidence.removal import recorded_at
+from consentkit.evidence.spool import Spool, Spooled, default_spool
 from consentkit.evidence.store import View, open_store
 from consentkit.policy import Policy
 
@@ -25,6 +27,7 @@ __all__ = ["Current", "Standing", "current", "read_history", "records"]
 class Standing:
     """The latest choice about a category or service: what was chosen, on which basis, when, and in which entry.
 
+    `index` is None for a refusal that waits in the spool and has no entry yet.
     `time` and `expires` are UTC milliseconds; `expires` is when the last of the grants of that record lapses, None
     when it grants nothing. `policy` is the digest of the policy that was told of.
     """
@@ -32,7 +35,7 @@ class Standing:
     granted: bool
     basis: str
     time: int
-    index: int
+    index: int | None
     policy: str
     expires: int | None
 
@@ -51,10 +54,13 @@ class Current:
 
 def read_history(url: str, history: str) -> tuple[tuple[Appended, ...], Current]:
     """Return the records of a history and what they come to, without keys; raises as opening a ledger does."""
-    store = open_store(url, read_only=True)
+    store, folder = open_store(url, read_only=True), default_spool(url)
     try:
+        waiting = (
+            [] if folder is None else [one for one in Spool(folder).read() if one.draft.history == history]
+        )
         with store.view() as view:
-            return records(view, history), current(view, history)
+            return records(view, history), current(view, history, waiting)
     finally:
         store.release()
 
@@ -64,35 +70,61 @@ def records(view: View, history: str) -> tuple[Appended, ...]:
     return tuple([Appended(opening, recorded_at(opening)) for opening in view.history(history)])
 
 
-def current(view: View, history: str) -> Current:
-    """Work out the latest choices of a history."""
-    openings = list(view.history(history))
-    bodies = dict(view.published("policy")) if openings else {}
-    return fold(openings, bodies)
+def current(view: View, history: str, waiting: Iterable[Spooled] = ()) -> Current:
+    """Work out the latest choices of a history; `waiting` are its refusals that are not in the log yet."""
+    openings, later = list(view.history(history)), list(waiting)
+    bodies = dict(view.published("policy")) if openings or later else {}
+    return fold(openings, bodies, later)
 
 
-def fold(openings: Iterable[Opening], policies: Mapping[str, bytes]) -> Current:
-    """Lay records over each other in their order; `policies` are canonical forms by digest."""
+def fold(
+    openings: Iterable[Opening], policies: Mapping[str, bytes], waiting: Iterable[Spooled] = ()
+) -> Current:
+    """Lay records over each other in their order, what waits last; `policies` are canonical forms by digest."""
     choices: dict[str, Standing] = {}
     services: dict[str, Standing] = {}
-    for opening in openings:
-        claims = parse_record(opening.record).claims
-        own = _services_of(policies.get(claims["policy"]["digest"], b""))
+    for said in chain(map(_recorded, openings), map(_spooled, waiting)):
+        own = _services_of(policies.get(said.policy, b""))
         # A category that is chosen anew takes its services along; those that differ are told beside it.
-        renewed = {service for category in claims["choices"] for service in own.get(category, ())}
+        renewed = {service for category in said.choices for service in own.get(category, ())}
         services = {name: standing for name, standing in services.items() if name not in renewed}
-        choices |= _told(claims, "choices", opening.index)
-        services |= _told(claims, "services", opening.index)
+        choices |= said.choices
+        services |= said.services
     return Current(MappingProxyType(choices), MappingProxyType(services))
 
 
-def _told(claims: Mapping[str, Any], member: str, index: int) -> dict[str, Standing]:
+class _Said(NamedTuple):
+    """What one decision says, under which policy."""
+
+    policy: str
+    choices: dict[str, Standing]
+    services: dict[str, Standing]
+
+
+def _recorded(opening: Opening) -> _Said:
+    claims = parse_record(opening.record).claims
     time, policy = parse_time(claims["time"]), claims["policy"]["digest"]
     expires = parse_time(claims["expires"]) if claims["expires"] else None
-    return {
-        name: Standing(choice["granted"], choice["basis"], time, index, policy, expires)
-        for name, choice in claims[member].items()
-    }
+
+    def told(member: str) -> dict[str, Standing]:
+        return {
+            name: Standing(choice["granted"], choice["basis"], time, opening.index, policy, expires)
+            for name, choice in claims[member].items()
+        }
+
+    return _Said(policy, told("choices"), told("services"))
+
+
+def _spooled(one: Spooled) -> _Said:
+    policy = one.draft.policy[0]
+
+    def told(choices: Mapping[str, Choice]) -> dict[str, Standing]:
+        return {
+            name: Standing(choice.granted, choice.basis, one.time, None, policy, one.draft.expires)
+            for name, choice in choices.items()
+        }
+
+    return _Said(policy, told(one.draft.choices), told(one.draft.services))
 
 
 @lru_cache(maxsize=64)

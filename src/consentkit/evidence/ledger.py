@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -26,14 +27,18 @@ from consentkit.errors import (
 from consentkit.evidence._forks import follow
 from consentkit.evidence._gone import Fate
 from consentkit.evidence._inside import Inside
+from consentkit.evidence._spooling import Spooling
 from consentkit.evidence._writing import EventHook, Writer
 from consentkit.evidence.batch import (
     MAX_SKEW,
     Appended,
+    Once,
     Publication,
     RecordWork,
+    Repeated,
+    remembered,
 )
-from consentkit.evidence.current import Current, current, records
+from consentkit.evidence.current import Current, current, fold, records
 from consentkit.evidence.entry import KeyEntry, NoticeEntry, PolicyEntry, PredecessorEntry, is_field
 from consentkit.evidence.export import Progress, export
 from consentkit.evidence.heads import with_cosignatures
@@ -42,9 +47,10 @@ from consentkit.evidence.opening import Opening
 from consentkit.evidence.outside import Outside
 from consentkit.evidence.receipt import Receipt, make_receipt
 from consentkit.evidence.record import RecordDraft, disclosed, parse_record
-from consentkit.evidence.removal import Erasure, Expiry, Placing, Releasing
+from consentkit.evidence.removal import Erasure, Expiry, Placing, Releasing, recorded_at
 from consentkit.evidence.sequencer import QUEUE_LIMIT, Item, Sequencer, settle
-from consentkit.evidence.store import Hold, Store, open_store
+from consentkit.evidence.spool import default_spool
+from consentkit.evidence.store import Hold, Store, View, open_store
 from consentkit.evidence.witness import Witness
 from consentkit.keys import Keys
 
@@ -89,6 +95,7 @@ class Ledger(Writer):
         witnesses: Sequence[Witness] = (),
         high_water: str | None = None,
         lag: float = LAG_SECONDS,
+        spool: Path | None = None,
     ) -> None:
         super().__init__(store, keys, clock=clock, random=random, on_event=on_event, lag=lag)
         self._url = url
@@ -98,6 +105,7 @@ class Ledger(Writer):
         self._outside = Outside(
             inside, self._emit, self._verifier, witnesses=witnesses, high_water=high_water
         )
+        self._spooling = Spooling(spool or default_spool(url), self._write, clock, self._emit)
         follow(inside)
 
     @classmethod
@@ -115,6 +123,7 @@ class Ledger(Writer):
         high_water: str | None = None,
         predecessor: PredecessorEntry | None = None,
         lag: float = LAG_SECONDS,
+        spool: str | PathLike[str] | None = None,
     ) -> Self:
         """Open the ledger at `url` (`sqlite:///path/consent.db`), and make it when it is not there.
 
@@ -122,7 +131,9 @@ class Ledger(Writer):
         gives UTC milliseconds, `random` as many random bytes as it is asked for. `witnesses` cosign its heads in
         the background; `high_water` is the URL of the place by which a restored backup is noticed (see
         `consentkit.evidence.highwater`); `predecessor` begins a new log that carries on after another. `lag` is how
-        many seconds may pass until `usable` knows of what another process erased.
+        many seconds may pass until `usable` knows of what another process erased. `spool` is the folder on this
+        machine where refusals wait while no record can be written (see `spool`): beside a ledger in a file unless
+        told otherwise, and nowhere for one on a server.
 
         Raises LedgerUnavailable when there is none or it cannot be used, LedgerCorrupt when it is not what the log
         key signed, LedgerRolledBack when it has gone back behind its high-water mark, LedgerError when it is the
@@ -139,10 +150,12 @@ class Ledger(Writer):
             witnesses=witnesses,
             high_water=high_water,
             lag=lag,
+            spool=None if spool is None else Path(spool),
         )
         try:
             ledger._verify()
             ledger.introduce_keys(predecessor)
+            ledger._spooling.drain()
         except BaseException:
             ledger.close()
             raise
@@ -159,6 +172,7 @@ class Ledger(Writer):
     def close(self) -> None:
         """Record what is queued, then let go of the store. The ledger takes no more decisions."""
         self._sequencer.close()
+        self._spooling.close()
         self._outside.close()
         with self._gate:
             self._closed = True
@@ -249,9 +263,18 @@ class Ledger(Writer):
             return records(view, history)
 
     def current(self, history: str) -> Current:
-        """Return what the records of a history come to: the latest choice about each category and service."""
-        with self._view() as view:
-            return current(view, history)
+        """Return what the records of a history come to: the latest choice about each category and service.
+
+        Refusals that wait in the spool of this machine count; while the store is away, they alone are known.
+        """
+        waiting = tuple(self._spooling.of(history))
+        try:
+            with self._view() as view:
+                return current(view, history, waiting)
+        except LedgerUnavailable:
+            if not waiting:
+                raise
+            return fold((), {}, waiting)
 
     def receipt(self, index: int) -> Receipt | None:
         """Return the receipt of the record at `index`, with proofs under the present head; None if it has none."""
@@ -264,28 +287,57 @@ class Ledger(Writer):
 
     # What is added
 
-    def append(self, draft: RecordDraft) -> Appended:
+    def append(self, draft: RecordDraft, once: Once | None = None) -> Appended:
         """Record a decision; returns once that is durable.
 
-        Raises InvalidRecord for a draft that no record may say, LedgerBusy when too many wait already,
-        LedgerUnavailable when it could not be written, OutcomeUnknown when that cannot be told.
-        """
-        return self.submit(draft).result()
+        With `once`, the same request again gives the record that came of it first, marked as `repeated`.
 
-    def submit(self, draft: RecordDraft) -> Future[Appended]:
+        Raises KeyReused when another request came under that key, InvalidRecord for a draft that no record may
+        say, LedgerBusy when too many wait already, LedgerUnavailable when it could not be written, OutcomeUnknown
+        when that cannot be told.
+        """
+        return self.submit(draft, once).result()
+
+    def submit(self, draft: RecordDraft, once: Once | None = None) -> Future[Appended]:
         """Queue a decision and return a future of what `append` returns. Raises LedgerBusy at once."""
         future: Future[Appended] = Future()
-        self._put(draft, future, None)
+        self._put(draft, once, future, None)
         return future
 
-    async def aappend(self, draft: RecordDraft) -> Appended:
+    async def aappend(self, draft: RecordDraft, once: Once | None = None) -> Appended:
         """Record a decision from a coroutine; otherwise as `append`."""
         from asyncio import get_running_loop  # noqa: PLC0415  only who awaits needs it
 
         loop = get_running_loop()
         future: asyncio.Future[Appended] = loop.create_future()
-        self._put(draft, future, loop)
+        self._put(draft, once, future, loop)
         return await future
+
+    def spool(self, draft: RecordDraft) -> None:
+        """Keep a refusal that could not be recorded in the spool; returns once that is durable.
+
+        It enters the log as soon as that is possible, once, with the time of that moment as its time and with the
+        optional field `decided` to say when it was made. Raises LedgerUnavailable when it cannot be kept.
+        """
+        self._spooling.keep(draft, self._clock() if draft.time is None else draft.time)
+
+    def recall(self, once: Once) -> Appended | None:
+        """Return the record that came of an earlier request under this key; None when there was none.
+
+        Raises KeyReused when that was another request. Reads the store.
+        """
+        with self._view() as view:
+            found = remembered(view.answered((once.key,)).get(once.key), once, self._clock())
+            return None if found is None else self._repeated(view, found)
+
+    @staticmethod
+    def _repeated(view: View, found: Repeated) -> Appended:
+        opening = next(view.openings(found.index, found.index + 1), None)
+        if opening is None:
+            raise LedgerUnavailable(
+                f"entry {found.index}, which this request made, cannot be opened any more"
+            )
+        return Appended(opening, recorded_at(opening), repeated=True)
 
     def publish_policy(self, policy: Policy) -> int | None:
         """Enter a policy and keep its canonical form; returns the entry's index, None if it was there before."""
@@ -333,6 +385,7 @@ class Ledger(Writer):
         Raises LedgerError when a hold is on one of the records, and for a reason that no entry can carry.
         """
         _check_field(reason, "reason")
+        self._spooling.drain()
         histories = (history,) if isinstance(history, str) else tuple(dict.fromkeys(history))
         erased = self._act(Erasure(histories, reason, self._random))
         self._scrub_soon()
@@ -379,7 +432,7 @@ class Ledger(Writer):
         self._emit("ledger.unscrubbed")
 
     def _put(
-        self, draft: RecordDraft, future: Future[Appended] | asyncio.Future[Appended],
+        self, draft: RecordDraft, once: Once | None, future: Future[Appended] | asyncio.Future[Appended],
         loop: asyncio.AbstractEventLoop | None,
     ) -> None:  # fmt: skip
         now = self._clock()
@@ -388,7 +441,7 @@ class Ledger(Writer):
             raise InvalidRecord(
                 f"the decision's time is {abs(decided - now) // 1000} s from the ledger's clock"
             )
-        item = Item(RecordWork(draft, decided), future, loop)
+        item = Item(RecordWork(draft, decided, once), future, loop)
         try:
             self._sequencer.put(item, urgent=draft.event in _URGENT)
         except LedgerBusy:
@@ -401,7 +454,8 @@ class Ledger(Writer):
         """Write a batch and tell everyone who waits for it; the sequencer's thread runs this."""
         outcomes: Sequence[object]
         try:
-            outcomes = self._write([item.work for item in items]).outcomes
+            self._spooling.drain()  # first, since a history's later decisions stand behind its earlier ones
+            outcomes = self._told(self._write([item.work for item in items]).outcomes)
         except LedgerError as error:
             outcomes = [error] * len(items)
         except Exception as error:  # noqa: BLE001  whatever a key service raises, those who wait must hear of it
@@ -413,6 +467,19 @@ class Ledger(Writer):
         self._outside.start()
         if self._unscrubbed:
             self._scrub()
+
+    def _told(self, outcomes: Sequence[object]) -> Sequence[object]:
+        """Give those who asked before what they were given then."""
+        if not any(type(outcome) is Repeated for outcome in outcomes):
+            return outcomes
+        told: list[object] = []
+        with self._view() as view:
+            for outcome in outcomes:
+                try:
+                    told.append(self._repeated(view, outcome) if isinstance(outcome, Repeated) else outcome)
+                except LedgerError as error:
+                    told.append(error)
+        return told
 
 
 def _check_field(text: str, what: str) -> None:

@@ -19,6 +19,7 @@ from consentkit.web.forms import answer_to, parse_submission
 from consentkit.web.front import GPC_PATH, Front, signal_shown
 from consentkit.web.origin import check_origin, return_path
 from consentkit.web.protocol import Decided
+from consentkit.web.repeats import idempotency_key
 from consentkit.web.request import Request
 from consentkit.web.texts import error_page
 
@@ -57,7 +58,9 @@ def respond(front: Front, request: Request, body: bytes | None) -> Response:
     """
     try:
         if _is_decision(front, request):
-            decided = front.manager.decide_for(request, _answer_from(front, request, body))
+            decided = front.manager.decide_for(
+                request, _answer_from(front, request, body), idempotency_key(request)
+            )
             return _decision(front, request, decided)
         return _read(front, request)
     except BadRequest as error:
@@ -68,7 +71,9 @@ async def arespond(front: Front, request: Request, body: bytes | None) -> Respon
     """Do as `respond` does, without holding up the event loop for a decision; see `reads_storage`."""
     try:
         if _is_decision(front, request):
-            decided = await front.manager.adecide_for(request, _answer_from(front, request, body))
+            decided = await front.manager.adecide_for(
+                request, _answer_from(front, request, body), idempotency_key(request)
+            )
             return _decision(front, request, decided)
         return _read(front, request)
     except BadRequest as error:
@@ -228,13 +233,24 @@ _READ: dict[str, Callable[[Front, Request], Response]] = {
 def _decision(front: Front, request: Request, decided: Decided) -> Response:
     deletions = front.deletions(request, decided.consent, decided.withdrawn, first=True)
     cookies = (*decided.set_cookies, *deletions)
+    status, extra = _status(decided)
     if _wants_json(request):
-        return _json(200, _outcome(front, request, decided), *_PERSONAL, *_set(cookies))
-    if decided.grants_dropped or decided.device_only:
-        message = "again" if decided.grants_dropped else "local"
-        return _choices(front, request, decided.consent, cookies, message)
+        return _json(status, _outcome(front, request, decided), *_PERSONAL, *extra, *_set(cookies))
+    if decided.grants_dropped or decided.device_only or decided.conflict:
+        message = "local" if decided.device_only and not decided.grants_dropped else "again"
+        page = _choices(front, request, decided.consent, cookies, message)
+        return attrs.evolve(page, status=status, headers=[*page.headers, *extra])
     location = (b"location", return_path(request).encode("ascii"))
     return _answer(303, _HTML, b"", location, *_PERSONAL, *_set(cookies))
+
+
+def _status(decided: Decided) -> tuple[int, list[tuple[bytes, bytes]]]:
+    """Give the status of an answer that is no redirect: too many at once (503) and a key used before (409) have one."""
+    if decided.conflict:
+        return 409, []
+    if decided.retry_after is not None and decided.grants_dropped:
+        return 503, [(b"retry-after", str(decided.retry_after).encode("ascii"))]
+    return 200, []
 
 
 def _answer_from(front: Front, request: Request, body: bytes | None) -> Answer:
@@ -258,8 +274,10 @@ def _outcome(front: Front, request: Request, decided: Decided) -> dict[str, Any]
     return {
         "event": None if decided.event is None else str(decided.event),
         "recorded": decided.recorded,
+        "spooled": decided.spooled,
         "deviceOnly": decided.device_only,
         "grantsDropped": decided.grants_dropped,
+        "conflict": decided.conflict,
         "consent": state(front, request, decided.consent),
     }
 

@@ -110,8 +110,10 @@ class Decided:
     """What came of a posted decision.
 
     `recorded`: it is in the ledger, at `index`. `device_only`: a refusal is in force in this browser alone,
-    since nothing durable could be written. `grants_dropped`: what was to be granted is not; the visitor must
-    try again. `withdrawn` names the categories and services whose cookies have to go.
+    since nothing durable could be written; `spooled`: it is durable on this machine and will be recorded.
+    `conflict`: its idempotency key came with another request before. `retry_after`: so many seconds from now a
+    grant may be tried again, since too many came at once. `grants_dropped`: what was to be granted is not; the
+    visitor must try again. `withdrawn` names the categories and services whose cookies have to go.
     """
 
     consent: Consent
@@ -119,7 +121,10 @@ class Decided:
     event: Event | None = None
     index: int | None = None
     recorded: bool = False
+    spooled: bool = False
     device_only: bool = False
+    conflict: bool = False
+    retry_after: int | None = None
     grants_dropped: bool = False
     withdrawn: frozenset[str] = frozenset()
 
@@ -142,10 +147,13 @@ class Manager(Protocol):
     def visit(self, request: Request) -> Visit:
         """Read what a request says of its visitor. Writes nothing."""
 
-    def decide_for(self, request: Request, answer: Answer) -> Decided:
-        """Put an answer into force and record it. Blocks until the record is durable."""
+    def decide_for(self, request: Request, answer: Answer, key: str | None = None) -> Decided:
+        """Put an answer into force and record it, once for each idempotency key. Blocks until that is durable.
 
-    async def adecide_for(self, request: Request, answer: Answer) -> Decided:
+        Raises BadRequest for a grant whose key is too weak to be this visitor's alone.
+        """
+
+    async def adecide_for(self, request: Request, answer: Answer, key: str | None = None) -> Decided:
         """Do as `decide_for` does, without blocking the event loop."""
 
     def notice(self, language: str, model: Model) -> Notice:

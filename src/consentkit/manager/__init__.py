@@ -6,14 +6,14 @@ import logging
 import re
 import secrets
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from types import TracebackType
 from typing import Any, Final, Self
 
 import attrs
 
-from consentkit.banner import Notice, check
+from consentkit.banner import Notice
 from consentkit.consent import (
     Answer,
     Consent,
@@ -28,18 +28,23 @@ from consentkit.consent import (
     resolve,
 )
 from consentkit.consent.cookie import encode, encode_id, fit
-from consentkit.consent.decision import MILLISECOND, settle
-from consentkit.errors import ConsentkitError, InvalidOption, PolicyError
-from consentkit.evidence import Choice, Ledger, RecordDraft
+from consentkit.consent.decision import MILLISECOND, Event, settle
+from consentkit.errors import BadRequest, ConsentkitError, KeyReused, LedgerBusy
+from consentkit.evidence import Appended, Choice, Ledger, RecordDraft
+from consentkit.evidence.batch import Once
 from consentkit.evidence.ledger import EventHook, system_clock
+from consentkit.evidence.record import disclosed
 from consentkit.evidence.witness import Witness
 from consentkit.keys import Keys
+from consentkit.manager._setup import check_served, earlier_policies, load_policy, open_ledger, options_of
 from consentkit.policy import Model, Policy, PolicyHistory, Regime
 from consentkit.policy.regions import canonical_region
+from consentkit.web.flood import Admission, Admit, retry_after
 from consentkit.web.jar import Jar
 from consentkit.web.language import language_of
 from consentkit.web.notices import PublishedNotices
 from consentkit.web.protocol import Decided, Options, Visit
+from consentkit.web.repeats import onces
 from consentkit.web.request import Request
 from consentkit.web.visits import VisitReader
 
@@ -63,6 +68,12 @@ class _Posted:
     outcome: Outcome
     history: str
     draft: RecordDraft | None
+    onces: tuple[Once, ...] = ()
+
+    @property
+    def once(self) -> Once | None:
+        """What a repetition of this request is known by, if it has an idempotency key."""
+        return self.onces[0] if self.onces else None
 
 
 class ConsentManager:
@@ -83,14 +94,16 @@ class ConsentManager:
         language: Callable[[Request], str | None] | None = None,
         clock: Callable[[], int] = system_clock,
         on_event: EventHook | None = None,
+        admission: Admission | None = None,
     ) -> None:
-        _check(policy)
+        check_served(policy)
+        self._admission = admission or Admission(None, None, None)
         self.clock: Callable[[], int] = clock
         self.options: Options = options
         self.ledger: Ledger = ledger
         self._keys, self._region, self._language, self._on_event = keys, region, language, on_event
         ledger.publish_policy(policy)
-        self.history: PolicyHistory = PolicyHistory(policy, _earlier(policy, ledger.policies()))
+        self.history: PolicyHistory = PolicyHistory(policy, earlier_policies(policy, ledger.policies()))
         self._notices = PublishedNotices(self.history, ledger)
         self._visits = VisitReader(self.history, keys.cookie, options, self._usable)
 
@@ -107,27 +120,43 @@ class ConsentManager:
         on_event: EventHook | None = None,
         witnesses: Sequence[Witness] = (),
         high_water: str | None = None,
+        spool: str | PathLike[str] | None = None,
+        admit: Admit | None = None,
+        rate: float | None = None,
+        burst: int | None = None,
         **options: Any,
     ) -> Self:
         """Open the ledger, put the policy into force and publish its notices.
 
         `ledger` is a URL such as `sqlite:///consent.db`; `keys` a folder that `consentkit keys new` wrote, or
         keys. `region` tells where a request comes from (see `consentkit.web.region`), `language` overrides
-        `Accept-Language`, `clock` gives UTC milliseconds, `on_event` is told what happens. `witnesses` and
-        `high_water` are the ledger's (see `Ledger.open`). Further options are those of
+        `Accept-Language`, `clock` gives UTC milliseconds, `on_event` is told what happens. `witnesses`,
+        `high_water` and `spool` are the ledger's (see `Ledger.open`). `admit` is asked before a grant is recorded,
+        and `rate` is how many this process records in a second (`burst` at once); refusals and withdrawals are
+        never turned away. Further options are those of
         `consentkit.web.protocol.Options`.
 
         Raises PolicyError, InvalidKey, InvalidOption or LedgerError, each saying what to do.
         """
-        loaded = _load(policy)
+        loaded = load_policy(policy)
         ring = keys if isinstance(keys, Keys) else Keys.load(keys)
-        chosen = _options(options)
-        _check(loaded)
+        chosen = options_of(options)
+        check_served(loaded)
         own: dict[str, Any] = {"clock": clock, "on_event": on_event}
-        outside = {"witnesses": witnesses, "high_water": high_water}
-        book = _open_ledger(ledger, ring, **own, **outside)
+        outside = {"witnesses": witnesses, "high_water": high_water, "spool": spool}
+        admission = Admission(admit, rate, burst)
+        book = open_ledger(ledger, ring, **own, **outside)
         try:
-            return cls(loaded, book, ring, options=chosen, region=region, language=language, **own)
+            return cls(
+                loaded,
+                book,
+                ring,
+                options=chosen,
+                region=region,
+                language=language,
+                admission=admission,
+                **own,
+            )
         except BaseException:
             if book is not ledger:
                 book.close()
@@ -196,33 +225,42 @@ class ConsentManager:
 
     # Decisions
 
-    def decide_for(self, request: Request, answer: Answer) -> Decided:
-        """Put an answer into force and record it. Blocks until the record is durable.
+    def decide_for(self, request: Request, answer: Answer, key: str | None = None) -> Decided:
+        """Put an answer into force and record it, once for each idempotency key. Blocks until that is durable.
 
-        Refusals take effect in any case; grants only once they are recorded, and only for a notice and a
-        policy that were published.
+        Refusals take effect in any case: where no record can be written they wait in the ledger's spool. Grants
+        take effect only once they are recorded, and only for a notice and a policy that were published. Raises
+        BadRequest for a grant whose key is too weak to be this visitor's alone.
         """
-        posted = self._prepare(request, answer)
+        posted = self._prepare(request, answer, key)
+        if (known := self._known(posted)) is not None:
+            return known
         if posted.draft is None:
             return self._decided(posted.visit, posted.outcome, posted.visit.set_cookies)
         try:
-            index = self.ledger.append(posted.draft).index
+            self._admit(request, posted)
+            appended = self.ledger.append(posted.draft, posted.once)
         except ConsentkitError as error:
             return self._unrecorded(posted, error)
-        return self._recorded(posted, index)
+        return self._recorded(posted, appended)
 
-    async def adecide_for(self, request: Request, answer: Answer) -> Decided:
+    async def adecide_for(self, request: Request, answer: Answer, key: str | None = None) -> Decided:
         """Do as `decide_for` does, without blocking the event loop."""
-        posted = self._prepare(request, answer)
+        from asyncio import to_thread  # noqa: PLC0415  whoever awaits has it already
+
+        posted = self._prepare(request, answer, key)
+        if posted.onces and (known := await to_thread(self._known, posted)) is not None:
+            return known
         if posted.draft is None:
             return self._decided(posted.visit, posted.outcome, posted.visit.set_cookies)
         try:
-            index = (await self.ledger.aappend(posted.draft)).index
+            self._admit(request, posted)
+            appended = await self.ledger.aappend(posted.draft, posted.once)
         except ConsentkitError as error:
-            return self._unrecorded(posted, error)
-        return self._recorded(posted, index)
+            return await to_thread(self._unrecorded, posted, error)
+        return self._recorded(posted, appended)
 
-    def _prepare(self, request: Request, answer: Answer) -> _Posted:
+    def _prepare(self, request: Request, answer: Answer, key: str | None) -> _Posted:
         visit, now, told = self.visit(request), self.clock(), answer.notice
         if told is not None and not self._was_published(told):
             answer = attrs.evolve(answer, notice=_UNKNOWN)
@@ -235,23 +273,86 @@ class ConsentManager:
             now,
             recorded_grant=granted and not visit.decisions.grants,
         )
-        draft = None
-        if outcome.event is not None:
-            draft = attrs.evolve(
-                self._draft(visit, answer, outcome),
-                history=history,
-                site=request.site,
-                extra=self._extra(request),
-                time=now,
+        known = history if granted else None
+        names = () if key is None else tuple(onces(key, answer, request.site, known, now))
+        if key is not None and not names and outcome.decisions.grants:
+            raise BadRequest("this Idempotency-Key is too short: 128 random bits are 32 hex digits")
+        posted = _Posted(visit, answer, Jar.of(request, self.options), now, outcome, history, None, names)
+        return attrs.evolve(posted, draft=self._complete(posted, outcome, request))
+
+    def _complete(self, posted: _Posted, outcome: Outcome, request: Request) -> RecordDraft | None:
+        """Draw up the record of an outcome; None when nothing is new."""
+        if outcome.event is None:
+            return None
+        return attrs.evolve(
+            self._draft(posted.visit, posted.answer, outcome),
+            history=posted.history,
+            site=request.site,
+            extra=self._extra(request),
+            time=posted.now,
+        )
+
+    def _known(self, posted: _Posted) -> Decided | None:
+        """Give what a request with an idempotency key led to before; None where it is to be done now."""
+        try:
+            for once in posted.onces:
+                if (found := self.ledger.recall(once)) is not None:
+                    return self._repeated(posted, found)
+        except KeyReused:
+            return self._conflict(posted)
+        except ConsentkitError as error:
+            _log.warning("an idempotency key could not be looked up: %s", error)
+        return None
+
+    def _repeated(self, posted: _Posted, first: Appended) -> Decided:
+        """Answer as the first time, but with no cookie where something was decided since then."""
+        visit, claims = posted.visit, first.record.claims
+        history = disclosed(claims, first.record.disclosures)["history"]
+        newest = self.ledger.history(history)[-1]
+        later = newest.index != first.index or any(s.time > first.time for s in visit.decisions.stories())
+        outcome = decide(
+            self.history, visit.decisions, posted.answer, visit.consent.regime, first.time, grants=not later
+        )
+        if later or outcome.event is None:
+            decided = self._decided(
+                visit, attrs.evolve(outcome, decisions=visit.decisions), visit.set_cookies
             )
-        return _Posted(visit, answer, Jar.of(request, self.options), now, outcome, history, draft)
+        else:
+            id_cookie = IdCookie(history, first.index, self.ledger.log_name)
+            cookies = self._cookies(posted.jar, visit, outcome.decisions, id_cookie)
+            decided = self._decided(visit, outcome, cookies)
+        return attrs.evolve(decided, event=Event(claims["event"]), index=first.index, recorded=True)
+
+    def _conflict(self, posted: _Posted) -> Decided:
+        """Refuse what came under a key that was used for something else; a refusal takes effect all the same."""
+        if posted.draft is None or posted.outcome.decisions.grants:
+            visit = posted.visit
+            unchanged = attrs.evolve(
+                posted.outcome, decisions=visit.decisions, event=None, grants_dropped=True
+            )
+            return attrs.evolve(self._decided(visit, unchanged, visit.set_cookies), conflict=True)
+        try:
+            decided = self._recorded(posted, self.ledger.append(posted.draft))
+        except ConsentkitError as error:
+            decided = self._unrecorded(posted, error)
+        return attrs.evolve(decided, conflict=True)
+
+    def _admit(self, request: Request, posted: _Posted) -> None:
+        """Raise LedgerBusy for a grant that is one too many. Refusals and withdrawals are never turned away."""
+        if posted.outcome.decisions.grants and (wait := self._admission.wait(request)):
+            self.emit("decision.turned_away", seconds=wait)
+            raise LedgerBusy(
+                "too many decisions at once", remedy=f"try again in {wait:.0f} seconds", wait=wait
+            )
 
     def _was_published(self, notice: NoticeRef) -> bool:
         found = self.notice_by_digest(notice.digest)
         return found is not None and found.policy == notice.policy
 
-    def _recorded(self, posted: _Posted, index: int) -> Decided:
-        visit, outcome = posted.visit, posted.outcome
+    def _recorded(self, posted: _Posted, appended: Appended) -> Decided:
+        if appended.repeated:
+            return self._repeated(posted, appended)
+        visit, outcome, index = posted.visit, posted.outcome, appended.index
         id_cookie = IdCookie(posted.history, index, self.ledger.log_name)
         cookies = self._cookies(posted.jar, visit, outcome.decisions, id_cookie)
         if not outcome.decisions.grants and f"{posted.jar.name}-id" in visit.present:
@@ -261,16 +362,39 @@ class ConsentManager:
         return attrs.evolve(self._decided(visit, outcome, cookies), index=index, recorded=True)
 
     def _unrecorded(self, posted: _Posted, error: ConsentkitError) -> Decided:
-        """Let the refusals of an answer take effect in this browser, since the ledger took no record."""
+        """Let the refusals of an answer take effect, and keep them in the spool, since the ledger took no record."""
+        if isinstance(error, KeyReused):
+            return self._conflict(posted)
         _log.warning("a decision could not be recorded: %s", error)
         self.emit("decision.unrecorded", error=type(error).__name__)
         visit = posted.visit
-        regime = visit.consent.regime
-        outcome = decide(self.history, visit.decisions, posted.answer, regime, posted.now, grants=False)
+        outcome = decide(
+            self.history, visit.decisions, posted.answer, visit.consent.regime, posted.now, grants=False
+        )
+        again = retry_after(error.wait) if isinstance(error, LedgerBusy) else None
         if outcome.event is None:
-            return self._decided(visit, outcome, visit.set_cookies)
+            return attrs.evolve(self._decided(visit, outcome, visit.set_cookies), retry_after=again)
+        spooled = self._spool(posted, outcome)
         cookies = self._cookies(posted.jar, visit, outcome.decisions, visit.id)
-        return attrs.evolve(self._decided(visit, outcome, cookies), device_only=True)
+        decided = self._decided(visit, outcome, cookies)
+        return attrs.evolve(decided, spooled=spooled, device_only=not spooled, retry_after=again)
+
+    def _spool(self, posted: _Posted, outcome: Outcome) -> bool:
+        """Keep the refusals of an outcome durably until they can be recorded; say whether that worked."""
+        if posted.draft is None:
+            return False
+        refusals = self._draft(posted.visit, posted.answer, outcome)
+        known = posted.draft
+        try:
+            self.ledger.spool(
+                attrs.evolve(
+                    refusals, history=known.history, site=known.site, extra=known.extra, time=known.time
+                )
+            )
+        except ConsentkitError as error:
+            _log.error("a refusal is in force on its visitor's device only: %s", error)
+            return False
+        return True
 
     def _decided(self, visit: Visit, outcome: Outcome, cookies: tuple[bytes, ...]) -> Decided:
         before = visit.consent
@@ -361,57 +485,6 @@ class ConsentManager:
             return None
         found = self.ledger.receipt(visit.id.index)
         return found.encode() if found else None
-
-
-def _load(policy: Policy | Mapping[str, Any] | str | PathLike[str]) -> Policy:
-    if isinstance(policy, Policy):
-        return policy
-    return Policy.from_dict(policy) if isinstance(policy, Mapping) else Policy.load(policy)
-
-
-def _open_ledger(ledger: Ledger | str, keys: Keys, **options: Any) -> Ledger:
-    if isinstance(ledger, str):
-        return Ledger.open(ledger, keys=keys, **options)
-    if options["witnesses"] or options["high_water"] is not None:
-        raise InvalidOption(
-            "witnesses and high_water are options of the ledger, and it is open already",
-            remedy="give them to Ledger.open, or give the ledger's URL here",
-        )
-    return ledger
-
-
-def _options(given: Mapping[str, Any]) -> Options:
-    known = {field.name for field in attrs.fields(Options)}
-    for name in given:
-        if name not in known:
-            raise InvalidOption(
-                f"there is no option {name!r}", remedy=f"options are: {', '.join(sorted(known))}"
-            )
-    return Options(**given)
-
-
-def _check(policy: Policy) -> None:
-    """Refuse what may not be served: a fallback weaker than opt-in unasked, texts or languages that lack."""
-    models = {policy.fallback.model, *policy.fallback.models.values()}
-    if models != {Model.OPT_IN} and not policy.weaker_fallback_allowed:
-        raise InvalidOption(
-            f"the fallback regime {policy.fallback.id!r} is weaker than opt-in, for visitors of unknown region",
-            remedy='name an opt-in regime, or say "allow_weaker": true under /fallback if you mean it',
-        )
-    problems = check(policy)
-    if problems:
-        raise PolicyError(problems)
-
-
-def _earlier(policy: Policy, canonical_forms: Iterable[bytes]) -> tuple[Policy, ...]:
-    """The policies that were in force before; consent under one that cannot be read any more is asked again."""
-    found = []
-    for canonical in canonical_forms:
-        try:
-            found.append(Policy.from_canonical(canonical))
-        except PolicyError as error:
-            _log.warning("an earlier policy cannot be read any more: %s", error)
-    return tuple(earlier for earlier in found if earlier.digest != policy.digest)
 
 
 def _choices(stories: Mapping[str, Story]) -> dict[str, Choice]:
