@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from consentkit.errors import LedgerCorrupt, LedgerError, LedgerUnavailable
-from consentkit.evidence import export as export_module
+from consentkit.evidence.bucket import Folder
 from consentkit.evidence.entry import RecordEntry, parse_entry
 from consentkit.evidence.export import export, openings_path
 from consentkit.evidence.ledger import Ledger
@@ -164,10 +164,10 @@ def test_the_checkpoint_comes_last(ledger: Ledger, tmp_path: Path, monkeypatch: 
     """Whoever sees it sees all that it covers."""
     fill(ledger, 10)
     order: list[str] = []
-    put = export_module._Pack.put
+    put = Folder._put
     monkeypatch.setattr(
-        export_module._Pack,
-        "put",
+        Folder,
+        "_put",
         lambda self, place, *rest, **more: (order.append(place), put(self, place, *rest, **more))[1],
     )
     ledger.export(tmp_path / "pack")

@@ -10,6 +10,7 @@ import click
 from consentkit.cli.output import INPUT_FILE, Failure, caller_input, printable, progress_bar
 
 if TYPE_CHECKING:
+    from consentkit.evidence.bucket import Bucket
     from consentkit.evidence.witness import Witness
 
 __all__ = ["command"]
@@ -19,7 +20,12 @@ _ROUNDS = 5
 
 @click.command("export")
 @click.argument("ledger", metavar="LEDGER")
-@click.argument("destination", metavar="DEST", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("destination", metavar="DEST")
+@click.option(
+    "--public",
+    is_flag=True,
+    help="Write the log alone, for everybody to read, and nothing that opens an entry.",
+)
 @click.option(
     "--witnesses",
     "witness_file",
@@ -27,26 +33,52 @@ _ROUNDS = 5
     type=INPUT_FILE,
     help="Have the newest head cosigned first, by the witnesses of a trust file that gives their URLs.",
 )
-def command(ledger: str, destination: Path, witness_file: Path | None) -> None:
+def command(ledger: str, destination: str, public: bool, witness_file: Path | None) -> None:
     """Write the pack that an auditor needs.
 
-    LEDGER is a URL such as sqlite:///path/consent.db. DEST gets tiles, checkpoints, openings, policies and
-    notices. No key is read or written: the auditor brings the trust file.
+    LEDGER is a URL such as sqlite:///path/consent.db. DEST is a folder, or a URL such as s3://bucket/prefix: it gets
+    tiles, checkpoints, openings, policies and notices. With --public it gets the log alone, as c2sp.org/tlog-tiles
+    has it. No key is read or written: the auditor brings the trust file.
     """
     from consentkit.evidence.export import export
+    from consentkit.evidence.publication import publish
 
     witnesses = () if witness_file is None else _read_witnesses(witness_file)
+    bucket = _bucket(destination)
+    head = "checkpoint" if public else "log/checkpoint"
     missing: dict[str, str] = {}
     with progress_bar() as progress:
         # A site that goes on moves the head on, too; what was exported already costs the next round nothing.
         for _ in range(_ROUNDS):
             missing = _cosign(ledger, witnesses)
-            export(ledger, destination, progress=progress)
-            if missing or _carries(destination, witnesses):
+            if public:
+                bucket.check()
+                publish(ledger, bucket)
+            else:
+                export(ledger, bucket, progress=progress)
+            if missing or _carries(bucket, head, witnesses):
                 break
     for name, problem in missing.items():
         click.echo(f"Not cosigned by {printable(name)}: {printable(problem)}", err=True)
-    click.echo(f"The pack is in {destination}. Check it with: consentkit audit {destination} --trust FILE")
+    if public:
+        click.echo(f"The log is at {bucket.place}, for everybody to read.")
+    elif "://" in destination:
+        click.echo(f"The pack is at {bucket.place}. An auditor fetches all of it into a folder.")
+    else:
+        click.echo(
+            f"The pack is in {destination}. Check it with: consentkit audit {destination} --trust FILE"
+        )
+
+
+def _bucket(destination: str) -> Bucket:
+    from consentkit.evidence.bucket import Folder, open_bucket
+
+    if "://" in destination:
+        with caller_input("DEST"):
+            return open_bucket(destination)
+    if Path(destination).is_file():
+        raise Failure(f"DEST: {destination} is a file, and a folder is needed", exit_code=2)
+    return Folder(Path(destination))
 
 
 def _read_witnesses(file: Path) -> tuple[Witness, ...]:
@@ -67,10 +99,11 @@ def _cosign(ledger: str, witnesses: tuple[Witness, ...]) -> dict[str, str]:
     return cosign(ledger, witnesses)
 
 
-def _carries(destination: Path, witnesses: tuple[Witness, ...]) -> bool:
+def _carries(bucket: Bucket, head: str, witnesses: tuple[Witness, ...]) -> bool:
     """Say whether the exported head has a line of every witness."""
     from consentkit.tlog import parse_note
 
-    lines = parse_note((destination / "log/checkpoint").read_bytes())[1]
+    found = bucket.read(head)
+    lines = parse_note(found.data)[1] if found else ()
     signed = {(line.name, line.key_id) for line in lines}
     return signed.issuperset((one.key.name, one.key.key_id) for one in witnesses)

@@ -39,6 +39,7 @@ class Inside:
         """Keep a cosignature."""
         with self._open():
             self.ledger._store.keep_cosigned(size, checkpoint, line)
+        self.ledger._outside.cosigned()
 
     @contextmanager
     def _open(self) -> Iterator[None]:

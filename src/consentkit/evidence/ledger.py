@@ -96,6 +96,7 @@ class Ledger(Writer):
         high_water: str | None = None,
         lag: float = LAG_SECONDS,
         spool: Path | None = None,
+        publish: Sequence[str] = (),
     ) -> None:
         super().__init__(store, keys, clock=clock, random=random, on_event=on_event, lag=lag)
         self._url = url
@@ -103,8 +104,9 @@ class Ledger(Writer):
         self._closed = False
         inside = self._inside = Inside(self)
         self._outside = Outside(
-            inside, self._emit, self._verifier, witnesses=witnesses, high_water=high_water
-        )
+            inside, self._emit, self._verifier,
+            witnesses=witnesses, high_water=high_water, url=url, publish=publish,
+        )  # fmt: skip
         self._spooling = Spooling(spool or default_spool(url), self._write, clock, self._emit)
         follow(inside)
 
@@ -124,6 +126,7 @@ class Ledger(Writer):
         predecessor: PredecessorEntry | None = None,
         lag: float = LAG_SECONDS,
         spool: str | PathLike[str] | None = None,
+        publish: Sequence[str] = (),
     ) -> Self:
         """Open the ledger at `url` (`sqlite:///path/consent.db`), and make it when it is not there.
 
@@ -133,7 +136,8 @@ class Ledger(Writer):
         `consentkit.evidence.highwater`); `predecessor` begins a new log that carries on after another. `lag` is how
         many seconds may pass until `usable` knows of what another process erased. `spool` is the folder on this
         machine where refusals wait while no record can be written (see `spool`): beside a ledger in a file unless
-        told otherwise, and nowhere for one on a server.
+        told otherwise, and nowhere for one on a server. `publish` are the URLs of places where the log is to be read
+        by everybody (see `publication`).
 
         Raises LedgerUnavailable when there is none or it cannot be used, LedgerCorrupt when it is not what the log
         key signed, LedgerRolledBack when it has gone back behind its high-water mark, LedgerError when it is the
@@ -151,6 +155,7 @@ class Ledger(Writer):
             high_water=high_water,
             lag=lag,
             spool=None if spool is None else Path(spool),
+            publish=publish,
         )
         try:
             ledger._verify()

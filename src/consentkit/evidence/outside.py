@@ -1,4 +1,4 @@
-"""What is kept of a ledger outside of it: heads at witnesses, and the high-water mark."""
+"""What is kept of a ledger outside of it: heads at witnesses, the high-water mark, and the log in public."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from consentkit.errors import LedgerUnavailable
 from consentkit.evidence._follower import Follower, Source
+from consentkit.evidence.bucket import open_bucket
+from consentkit.evidence.publication import Publisher
 from consentkit.evidence.store import Head, View
 from consentkit.evidence.witness import Submitter, Witness
 from consentkit.tlog import VerifierKey
@@ -25,7 +27,7 @@ _GRACE_SECONDS: Final = 3.0
 class Outside:
     """Those who follow the log, each in its own thread, so that none of them waits for another.
 
-    No thread is started for a ledger that has neither witness nor mark.
+    No thread is started for a ledger that has neither witness nor mark, and is published nowhere.
     """
 
     def __init__(
@@ -36,6 +38,8 @@ class Outside:
         *,
         witnesses: Sequence[Witness] = (),
         high_water: str | None = None,
+        url: str = "",
+        publish: Sequence[str] = (),
     ) -> None:
         self._verifier, self._emit = verifier, emit
         self._submitters = tuple(Submitter(witness, source, emit) for witness in witnesses)
@@ -52,7 +56,10 @@ class Outside:
             if self._mark.writable:
                 self._keeper = MarkKeeper(self._mark, source, emit)
                 followers.append(Follower(self._keeper.step, "consentkit-highwater"))
-        self._followers = tuple(followers)
+        self._publishers = tuple(
+            Follower(Publisher(url, open_bucket(place), emit).step, "consentkit-publish") for place in publish
+        )
+        self._followers = (*followers, *self._publishers)
 
     def check(self, view: View, head: Head | None) -> None:
         """Compare a ledger that is being opened with its mark.
@@ -92,6 +99,12 @@ class Outside:
         """Say that there is a new head."""
         for follower in self._followers:
             follower.wake()
+
+    def cosigned(self) -> None:
+        """Say that the newest checkpoint has got a cosignature."""
+        for follower in self._publishers:
+            follower.wake()
+            follower.start()
 
     def start(self) -> None:
         """Start the threads of those that there is news for."""

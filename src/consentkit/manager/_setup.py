@@ -27,12 +27,12 @@ def load_policy(policy: Policy | Mapping[str, Any] | str | PathLike[str]) -> Pol
     return Policy.from_dict(policy) if isinstance(policy, Mapping) else Policy.load(policy)
 
 
-def open_ledger(ledger: Ledger | str, keys: Keys, **options: Any) -> Ledger:
+def open_ledger(ledger: Ledger | str, keys: Keys, outside: Mapping[str, Any], **options: Any) -> Ledger:
     if isinstance(ledger, str):
-        return Ledger.open(ledger, keys=keys, **options)
-    if options["witnesses"] or options["high_water"] is not None or options["spool"] is not None:
+        return Ledger.open(ledger, keys=keys, **outside, **options)
+    if any(option not in (None, ()) for option in outside.values()):
         raise InvalidOption(
-            "witnesses, high_water and spool are options of the ledger, and it is open already",
+            f"{', '.join(outside)} are options of the ledger, and it is open already",
             remedy="give them to Ledger.open, or give the ledger's URL here",
         )
     return ledger

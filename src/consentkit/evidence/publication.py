@@ -1,0 +1,215 @@
+"""The log as static files, as c2sp.org/tlog-tiles has it: tiles, entry bundles, checkpoints, the head last.
+
+What is written is public: commitments, digests and hashes, and nothing that opens them. Files are written once, so
+that several processes may publish one ledger to one place, and one that was interrupted is carried on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from attrs import define, evolve, field
+
+from consentkit.errors import (
+    ConsentkitError,
+    InvalidNote,
+    InvalidProof,
+    LedgerError,
+    LedgerUnavailable,
+)
+from consentkit.evidence._follower import Next
+from consentkit.evidence.bucket import Bucket, Found
+from consentkit.evidence.hashes import StoredHashes, check_head
+from consentkit.evidence.heads import with_cosignatures
+from consentkit.evidence.store import Head, Store, View, open_store
+from consentkit.tlog import (
+    TILE_WIDTH,
+    Checkpoint,
+    Tile,
+    check_consistency,
+    encode_bundle,
+    new_tiles,
+    parse_note,
+    prove_consistency,
+    tile_path,
+)
+
+__all__ = ["LogFiles", "Publisher", "publish"]
+
+_log = logging.getLogger(__name__)
+
+_ATTEMPTS: Final = 5
+_INTERVAL: Final = 1.0
+_FIRST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 120.0
+
+
+class LogFiles:
+    """The files of one log at one place, as far as the head of `view` reaches; `prefix` begins all their names.
+
+    `found` is the checkpoint that was there before the head was read. `view` may be a single state, or one that each
+    call reads anew: what lies below the head never changes.
+    """
+
+    def __init__(self, bucket: Bucket, found: Found | None, view: View, head: Head, prefix: str = "") -> None:
+        self.bucket, self.found, self.view, self.head, self.prefix = bucket, found, view, head, prefix
+        self.read = StoredHashes(view)
+
+    def published_size(self) -> int | None:
+        """Return the size of the log that is there, once it is known to be this one's beginning; None for none.
+
+        Raises LedgerError when it is another log, a longer one, or a fork.
+        """
+        if self.found is None:
+            return None
+        try:
+            old = Checkpoint.parse(parse_note(self.found.data)[0])
+        except InvalidNote as error:
+            raise self.unfit(f"its checkpoint is damaged: {error.message}") from error
+        new = Checkpoint.parse(parse_note(self.head.checkpoint)[0])
+        if old.log_name != new.log_name:
+            raise self.unfit(f"it is that of the log {old.log_name}, not of {new.log_name}")
+        if old.size > new.size:
+            raise self.unfit(f"it has {old.size} entries, and the ledger has {new.size}")
+        try:
+            proof = prove_consistency(old.size, new.size, self.read)
+            check_consistency(old.size, new.size, old.root, new.root, proof)
+        except InvalidProof as error:
+            raise self.unfit(f"the ledger does not continue it: {error.message}") from error
+        return old.size
+
+    def unfit(self, why: str) -> LedgerError:
+        """Make the error for a place that cannot be brought up to date."""
+        return LedgerError(
+            f"the log at {self.bucket.place} is not an earlier state of this ledger: {why}",
+            remedy="keep it, find out why, and write to another place",
+        )
+
+    def tiles(self, old: int) -> Iterator[Tile]:
+        """Write the tiles and bundles that the place lacks, and yield each bundle that was written."""
+        for tile in new_tiles(old, self.head.size):
+            if tile.level is None:
+                start, stop = tile.first, tile.first + tile.width
+                hashes = self.read.tile(0, tile.index)[: tile.width]
+                self.create(tile.path, encode_bundle(self.view.entries(start, stop)))
+                self.create(tile_path(0, tile.index, tile.width), b"".join(hashes))
+                yield tile
+            elif tile.level:
+                self.create(tile.path, b"".join(self.read.tile(tile.level, tile.index)[: tile.width]))
+
+    def create(self, name: str, data: bytes) -> None:
+        """Write a file of the log that never changes."""
+        self.bucket.create(f"{self.prefix}{name}", data)
+
+    def publish_head(self, note: bytes) -> bool:
+        """Make `note` the log's checkpoint, all else being durable; False if somebody else replaced it meanwhile."""
+        self.bucket.settle()
+        if self.found is not None and self.found.data == note:
+            return True
+        return self.bucket.swap(f"{self.prefix}checkpoint", note, self.found)
+
+    def drop_partial(self, old: int) -> None:
+        """Remove partial tiles that full ones have replaced, as c2sp.org/tlog-tiles allows."""
+        for tile in new_tiles(0, old):
+            full = f"{self.prefix}{evolve(tile, width=TILE_WIDTH).path}"
+            if tile.width < TILE_WIDTH and self.bucket.length(full) is not None:
+                self.bucket.drop(f"{full}.p")
+
+
+def checkpoints(bucket: Bucket, view: View, *, least: int = 0) -> None:
+    """Write the checkpoints that were kept, from size `least` on, with their cosignatures; those that grew, anew."""
+    kept = {size: note for size, note in view.checkpoints() if size >= least}
+    for size, note in (kept | dict(view.cosigned(least))).items():
+        if bucket.length(f"checkpoints/{size}") != len(note):  # cosignatures come in one after another
+            bucket.put(f"checkpoints/{size}", note)
+
+
+class _Anew:
+    """A view that is opened anew for each question, so that a slow place does not keep one open."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def entries(self, start: int, stop: int) -> Iterator[bytes]:
+        """Yield entries in order."""
+        with self._store.view() as view:
+            return iter(list(view.entries(start, stop)))
+
+    def nodes(self, level: int, start: int, stop: int) -> Iterator[bytes]:
+        """Yield hashes in order."""
+        with self._store.view() as view:
+            return iter(list(view.nodes(level, start, stop)))
+
+
+def publish(url: str, bucket: Bucket) -> int:
+    """Bring the public log at a place up to date with the ledger at `url`; returns its size.
+
+    Reads what is committed and nothing else, while the site goes on. Raises LedgerUnavailable when one of them
+    cannot be reached, LedgerCorrupt when the store does not hold what it signed, LedgerError when what is there is
+    no earlier state of this log.
+    """
+    store = open_store(url, read_only=True)
+    try:
+        for _ in range(_ATTEMPTS):
+            if (size := _publish(store, bucket)) is not None:
+                return size
+    finally:
+        store.release()
+    raise LedgerUnavailable(f"others keep writing to {bucket.place}", remedy="it will be tried again")
+
+
+def _publish(store: Store, bucket: Bucket) -> int | None:
+    """Publish once; None if somebody else was quicker."""
+    found = bucket.read("checkpoint")  # first, since whoever wrote it had committed what it covers
+    with store.view() as view:
+        if (head := view.head()) is None:
+            raise LedgerUnavailable("the ledger is empty", remedy="open it with its keys once")
+        check_head(view, head)
+        note = with_cosignatures(view, head)
+        known: View = _Anew(store)  # type: ignore[assignment]  # all that tiles and proofs are made of
+    files = LogFiles(bucket, found, known, head)
+    old = files.published_size()
+    for _ in files.tiles(old or 0):
+        pass
+    with store.view() as view:
+        checkpoints(bucket, view, least=old or 0)
+    if not files.publish_head(note):
+        return None
+    files.drop_partial(old or 0)
+    return head.size
+
+
+@define(eq=False)
+class Publisher:
+    """Publishes after each commit; `step` is a follower's. `emit` tells of `publish.late` and `publish.refused`."""
+
+    url: str
+    bucket: Bucket
+    emit: Callable[..., object]
+    interval: float = _INTERVAL
+    _checked: bool = field(default=False, init=False)
+    _failures: int = field(default=0, init=False)
+
+    def step(self) -> Next:
+        """Bring the place up to date, and rest for `interval` seconds."""
+        try:
+            if not self._checked:
+                self.bucket.check()
+                self._checked = True
+            size = publish(self.url, self.bucket)
+        except ConsentkitError as error:
+            return self._failed(error)
+        if self._failures:
+            _log.info("%s is up to date again, with %d entries", self.bucket.place, size)
+        self._failures = 0
+        return Next(self.interval)
+
+    def _failed(self, error: ConsentkitError) -> Next:
+        self._failures += 1
+        if self._failures == 1:
+            event = "publish.late" if isinstance(error, LedgerUnavailable) else "publish.refused"
+            _log.warning("the log is not published to %s: %s", self.bucket.place, error)
+            self.emit(event, place=self.bucket.place, reason=error.message)
+        return Next(min(_FIRST_PAUSE * 2.0 ** min(self._failures - 1, 16), _LONGEST_PAUSE), more=True)

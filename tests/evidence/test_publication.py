@@ -1,0 +1,333 @@
+"""The public log: on a folder and on storage that speaks S3, whole at every moment, and one log for ever."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consentkit.errors import InvalidOption, LedgerError, LedgerUnavailable
+from consentkit.evidence.bucket import Bucket, Folder, open_bucket
+from consentkit.evidence.export import export
+from consentkit.evidence.ledger import Ledger
+from consentkit.evidence.publication import Publisher, publish
+from consentkit.tlog import (
+    NoteSigner,
+    decode_bundle,
+    entries_path,
+    leaf_hash,
+    open_checkpoint,
+    tile_path,
+    tree_root,
+)
+from tests.evidence.conftest import OpenLedger
+from tests.evidence.samples import KEYS, LOG, draft
+from tests.object_store import CREDENTIALS, ObjectStore, serving, unconditional
+from tests.support import ROOT
+
+VERIFIER = NoteSigner(LOG, KEYS.log).verifier
+
+
+@pytest.fixture(scope="module")
+def object_store() -> Iterator[ObjectStore]:
+    """A server for the module."""
+    with serving() as store:
+        yield store
+
+
+@pytest.fixture(params=["folder", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a place with nothing in it."""
+    if request.param == "folder":
+        return f"file://{tmp_path}/public"
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    store: ObjectStore = request.getfixturevalue("object_store")
+    return store.url(f"b{uuid4().hex}")
+
+
+@pytest.fixture
+def bucket(place: str) -> Bucket:
+    """The place, ready."""
+    made = open_bucket(place)
+    made.check()
+    return made
+
+
+def fill(ledger: Ledger, count: int) -> None:
+    """Append so many records."""
+    for future in [ledger.submit(draft()) for _ in range(count)]:
+        future.result()
+
+
+def read_log(bucket: Bucket, prefix: str = "") -> int:
+    """Read a log as a stranger would: the checkpoint, every bundle it needs, and the root; returns the size."""
+    found = bucket.read(f"{prefix}checkpoint")
+    assert found is not None
+    checkpoint = open_checkpoint(found.data, VERIFIER)
+    leaves: list[bytes] = []
+    for index in range(-(-checkpoint.size // 256)):
+        width = min(256, checkpoint.size - 256 * index)
+        bundle = bucket.read(f"{prefix}{entries_path(index, width)}")
+        hashes = bucket.read(f"{prefix}{tile_path(0, index, width)}")
+        assert bundle is not None, f"bundle {index} is missing"
+        assert hashes is not None, f"tile {index} is missing"
+        entries = [leaf_hash(entry) for entry in decode_bundle(bundle.data, width, "bundle")]
+        assert b"".join(entries) == hashes.data
+        leaves += entries
+    assert tree_root(leaves) == checkpoint.root
+    return checkpoint.size
+
+
+def test_what_is_published_is_the_log_and_nothing_else(
+    bucket: Bucket, open_ledger: OpenLedger, url: str
+) -> None:
+    """No record, no opening, no policy: what everybody may see."""
+    fill(open_ledger(), 300)
+    assert publish(url, bucket) == 302
+    assert read_log(bucket) == 302
+    assert bucket.names() == {"checkpoint", "checkpoints", "tile"}
+
+
+def test_it_is_carried_on(bucket: Bucket, open_ledger: OpenLedger, url: str) -> None:
+    """Only what is new is written, and partial tiles go when full ones are there."""
+    ledger = open_ledger()
+    for count in (1, 200, 0, 60, 300):
+        fill(ledger, count)
+        assert publish(url, bucket) == ledger.size == read_log(bucket)
+    assert bucket.length(tile_path(0, 0, 3)) is None
+
+
+def test_a_pack_can_be_exported_to_it(place: str, open_ledger: OpenLedger, url: str, tmp_path: Path) -> None:
+    """File by file what a folder gets."""
+    fill(open_ledger(), 20)
+    bucket = open_bucket(place)
+    export(url, bucket)
+    export(url, tmp_path / "pack")
+    names = [path.relative_to(tmp_path / "pack") for path in (tmp_path / "pack").rglob("*") if path.is_file()]
+    for name in names:
+        found = bucket.read(str(name))
+        assert found is not None
+        assert found.data == (tmp_path / "pack" / name).read_bytes()
+
+
+def test_swapping_goes_by_what_was_read(bucket: Bucket) -> None:
+    """Of two who read the same, one writes."""
+    assert bucket.swap("checkpoint", b"1", None)
+    assert not bucket.swap("checkpoint", b"x", None)
+    first = bucket.read("checkpoint")
+    assert bucket.swap("checkpoint", b"2", first)
+    assert not bucket.swap("checkpoint", b"3", first)
+    assert bucket.read("checkpoint")[0] == b"2"  # type: ignore[index]
+    assert bucket.read("nothing") is None
+
+
+def test_what_never_changes_is_written_once(bucket: Bucket) -> None:
+    """The same again is fine; anything else is a fork, or somebody else's."""
+    bucket.create("tile/0/000", b"hashes")
+    bucket.create("tile/0/000", b"hashes")
+    with pytest.raises(LedgerError, match="holds another tile/0/000"):
+        bucket.create("tile/0/000", b"others")
+
+
+def test_a_fork_is_refused(bucket: Bucket, open_ledger: OpenLedger, url: str, tmp_path: Path) -> None:
+    """A place that has seen one log never takes another."""
+    fill(open_ledger(), 5)
+    publish(url, bucket)
+    other = f"sqlite:///{tmp_path}/other.db"
+    with Ledger.open(other, keys=KEYS) as fork:
+        fill(fork, 9)
+        with pytest.raises(LedgerError, match="does not continue it"):
+            publish(other, bucket)
+    assert read_log(bucket) == 7
+
+
+def test_a_shorter_log_is_refused(bucket: Bucket, open_ledger: OpenLedger, url: str, tmp_path: Path) -> None:
+    """It went back."""
+    ledger = open_ledger()
+    ledger.close()
+    short = tmp_path / "short.db"
+    short.write_bytes((tmp_path / "consent.db").read_bytes())
+    fill(open_ledger(), 5)
+    publish(url, bucket)
+    with pytest.raises(LedgerError, match="it has 7 entries, and the ledger has 2"):
+        publish(f"sqlite:///{short}", bucket)
+
+
+@settings(max_examples=12, deadline=None)
+@given(stop=st.integers(0, 40))
+def test_broken_off_anywhere_it_is_whole_and_is_carried_on(
+    tmp_path_factory: pytest.TempPathFactory, stop: int
+) -> None:
+    """A checkpoint never points to what is not there, whichever write is the last one."""
+    folder = tmp_path_factory.mktemp("log")
+    url = f"sqlite:///{folder}/consent.db"
+    with Ledger.open(url, keys=KEYS) as ledger:
+        fill(ledger, 5)
+        Folder(folder / "public").check()
+        publish(url, Folder(folder / "public"))
+        fill(ledger, 600)
+
+    class Stop(Exception):
+        pass
+
+    class Stopping(Folder):
+        left = stop
+
+        def _put(self, name: str, data: bytes) -> None:
+            if not self.left:
+                raise Stop
+            self.left -= 1
+            super()._put(name, data)
+
+    try:
+        publish(url, Stopping(folder / "public"))
+    except Stop:
+        assert read_log(Folder(folder / "public")) == 7
+    publish(url, Folder(folder / "public"))
+    assert read_log(Folder(folder / "public")) == 607
+
+
+def test_several_publish_at_once(place: str, open_ledger: OpenLedger, url: str) -> None:
+    """As the processes of a site do."""
+    ledger = open_ledger()
+    open_bucket(place).check()
+
+    def some(number: int) -> None:
+        bucket = open_bucket(place)
+        for _ in range(4):
+            ledger.append(draft())
+            try:
+                publish(url, bucket)
+            except LedgerUnavailable as error:
+                assert "others keep writing" in error.message  # noqa: PT017  it would be tried again
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(some, range(4)))
+    publish(url, open_bucket(place))
+    assert read_log(open_bucket(place)) == 18
+
+
+def test_a_kill_leaves_a_whole_log(open_ledger: OpenLedger, url: str, tmp_path: Path) -> None:
+    """SIGKILL in the middle of publishing."""
+    fill(open_ledger(), 700)
+    program = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from consentkit.evidence.bucket import Folder\n"
+        "from consentkit.evidence.publication import publish\n"
+        "class Dying(Folder):\n"
+        "    left = 4\n"
+        "    def _put(self, name, data):\n"
+        "        super()._put(name, data)\n"
+        "        self.left -= 1\n"
+        "        if not self.left: os.kill(os.getpid(), 9)\n"
+        "bucket = Dying(Path(sys.argv[2])); bucket.check(); publish(sys.argv[1], bucket)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, url, str(tmp_path / "public")], cwd=ROOT, check=False)
+    bucket = Folder(tmp_path / "public")
+    assert bucket.read("checkpoint") is None
+    assert bucket.names() == {"tile"}
+    publish(url, bucket)
+    assert read_log(bucket) == 702
+
+
+class TestInTheBackground:
+    def test_every_head_gets_there(self, place: str, open_ledger: OpenLedger) -> None:
+        """While decisions wait for nothing; what is new at the end goes out with `close`."""
+        ledger = open_ledger(publish=[place])
+        fill(ledger, 10)
+        ledger.close()
+        assert read_log(open_bucket(place)) == 12
+
+    def test_cosigned_checkpoints_get_there(self, place: str, open_ledger: OpenLedger) -> None:
+        """With the cosignatures that they have."""
+        from tests.evidence.witnesses import serving as witnessing
+
+        with witnessing("witness.example/one", VERIFIER) as server:
+            ledger = open_ledger(publish=[place], witnesses=[server.witness()])
+            fill(ledger, 1)
+            ledger.cosign()
+            ledger.close()
+        found = open_bucket(place).read("checkpoint")
+        assert found is not None
+        assert b"witness.example/one" in found.data
+        assert open_bucket(place).length("checkpoints/3") == len(found.data)
+
+    def test_a_place_that_cannot_be_reached_is_told_once(
+        self, open_ledger: OpenLedger, url: str, tmp_path: Path
+    ) -> None:
+        """And caught up with when it is back."""
+        (tmp_path / "public").write_bytes(b"in the way")
+        told: list[str] = []
+        fill(open_ledger(), 3)
+        publisher = Publisher(url, Folder(tmp_path / "public"), lambda event, **_: told.append(event))
+        steps = [publisher.step() for _ in range(3)]
+        assert [step.more for step in steps] == [True] * 3
+        assert steps[0].seconds < steps[1].seconds < steps[2].seconds
+        assert told == ["publish.late"]
+        (tmp_path / "public").unlink()
+        assert not publisher.step().more
+        assert read_log(Folder(tmp_path / "public")) == 5
+
+    def test_a_place_with_another_log_is_refused(
+        self, open_ledger: OpenLedger, url: str, tmp_path: Path
+    ) -> None:
+        """Which is told, too."""
+        told: list[str] = []
+        bucket = Folder(tmp_path / "public")
+        bucket.check()
+        bucket.put(
+            "checkpoint",
+            b"example.com/other\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n\xe2\x80\x94 a AAAAAAA=\n",
+        )
+        fill(open_ledger(), 1)
+        Publisher(url, bucket, lambda event, **_: told.append(event)).step()
+        assert told == ["publish.refused"]
+
+
+class TestS3:
+    def test_a_store_that_forgets_conditions_is_refused(
+        self, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Two publishers could overwrite each other there."""
+        for name, value in CREDENTIALS.items():
+            monkeypatch.setenv(name, value)
+        with unconditional(object_store) as store:
+            bucket = open_bucket(store.url(f"b{uuid4().hex}"))
+            with pytest.raises(LedgerError, match="If-None-Match"):
+                bucket.check()
+            assert bucket.names() == set()
+
+    def test_a_store_that_is_away_says_so_without_secrets(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """And not at once for ever: there are few tries."""
+        monkeypatch.setattr("consentkit.evidence.s3._RETRY", {"max_retries": 0})
+        for name, value in CREDENTIALS.items():
+            monkeypatch.setenv(name, value)
+        bucket = open_bucket("s3://log/prefix?endpoint=http://127.0.0.1:9&region=us-east-1")
+        with pytest.raises(LedgerUnavailable, match="s3://log/prefix cannot be used") as refusal:
+            bucket.read("checkpoint")
+        assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in str(refusal.value)
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "s3:///prefix",
+            "s3://user:secret@bucket/x",
+            "s3://bucket/x?acl=public",
+            "gopher://x",
+            "file://host/x",
+            "file:///",
+        ],
+    )
+    def test_a_url_that_names_no_place_is_refused(self, url: str) -> None:
+        """With what to write instead, and without what may be secret."""
+        with pytest.raises(InvalidOption) as refusal:
+            open_bucket(url)
+        assert refusal.value.remedy
+        assert "secret@" not in str(refusal.value)
