@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from consentkit.cli.ledger_options import counted
 from consentkit.cli.output import INPUT_FILE, Failure, caller_input, printable, progress_bar
 
 if TYPE_CHECKING:
@@ -27,19 +28,35 @@ _ROUNDS = 5
     help="Write the log alone, for everybody to read, and nothing that opens an entry.",
 )
 @click.option(
+    "--format",
+    "form",
+    type=click.Choice(["pack", "parquet"]),
+    default="pack",
+    show_default=True,
+    help="parquet: the records as a table for analysis, in the file DEST.",
+)
+@click.option(
+    "--subjects", is_flag=True, help="With parquet: a column of pseudonyms, which are personal data."
+)
+@click.option(
     "--witnesses",
     "witness_file",
     metavar="FILE",
     type=INPUT_FILE,
     help="Have the newest head cosigned first, by the witnesses of a trust file that gives their URLs.",
 )
-def command(ledger: str, destination: str, public: bool, witness_file: Path | None) -> None:
+def command(
+    *, ledger: str, destination: str, public: bool, form: str, subjects: bool, witness_file: Path | None
+) -> None:
     """Write the pack that an auditor needs.
 
     LEDGER is a URL such as sqlite:///path/consent.db. DEST is a folder, or a URL such as s3://bucket/prefix: it gets
     tiles, checkpoints, openings, policies and notices. With --public it gets the log alone, as c2sp.org/tlog-tiles
     has it. No key is read or written: the auditor brings the trust file.
     """
+    if form == "parquet":
+        _table(ledger, Path(destination), subjects)
+        return
     from consentkit.evidence.export import export
     from consentkit.evidence.publication import publish
 
@@ -68,6 +85,16 @@ def command(ledger: str, destination: str, public: bool, witness_file: Path | No
         click.echo(
             f"The pack is in {destination}. Check it with: consentkit audit {destination} --trust FILE"
         )
+
+
+def _table(ledger: str, file: Path, subjects: bool) -> None:
+    from consentkit.evidence.table import export_table
+
+    with progress_bar() as progress:
+        count = export_table(ledger, file, subjects=subjects, progress=progress)
+    click.echo(
+        f"{counted(count, 'record')} in {file}, as the store has them. To have them verified, audit a pack."
+    )
 
 
 def _bucket(destination: str) -> Bucket:
