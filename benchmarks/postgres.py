@@ -1,6 +1,5 @@
 """What it costs to make a decision durable on PostgreSQL: a server on this machine, fsync on, over its socket."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,15 +17,15 @@ def ledger() -> Iterator[tuple[Ledger, int]]:
     found = programs()
     if found is None:
         raise SystemExit("no PostgreSQL: set CONSENTKIT_PG_BIN to the folder of initdb and postgres")
-    with running(found) as server:
-        with Ledger.open(server.url(), keys=Keys.generate(LOG_NAME), clock=lambda: NOW) as opened:
-            opened.publish_policy(POLICY)
-            opened.publish_notice(NOTICE)
-            bare = os.open(server.folder / "bare", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-            try:
-                yield opened, bare
-            finally:
-                os.close(bare)
+    keys = Keys.generate(LOG_NAME)
+    with (
+        running(found) as server,
+        Ledger.open(server.url(), keys=keys, clock=lambda: NOW) as opened,
+        (server.folder / "bare").open("ab", buffering=0) as bare,
+    ):
+        opened.publish_policy(POLICY)
+        opened.publish_notice(NOTICE)
+        yield opened, bare.fileno()
 
 
 @benchmark(

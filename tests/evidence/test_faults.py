@@ -5,8 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -188,12 +187,10 @@ def test_a_read_that_fails_is_an_error_of_the_ledger(
     """And the next append starts from a fresh connection."""
     kind = type(watched._store)
 
-    @contextmanager
-    def view(store: Store) -> Iterator[None]:
+    def basis(*_: object) -> None:
         raise LedgerUnavailable("gone")
-        yield
 
-    monkeypatch.setattr(kind, "view", view)
+    monkeypatch.setattr(kind, "basis", basis)
     with pytest.raises(LedgerUnavailable, match="gone"):
         watched.append(draft())
     monkeypatch.undo()

@@ -1,72 +1,40 @@
-"""The tables of a ledger on PostgreSQL: how they are made and brought up to date, filled, and read.
+"""The tables of a ledger on PostgreSQL: how they are filled and read.
 
 Every statement names its tables bare; the transaction around it says which schema they are in. All of a batch
-goes to the server in one flight, each table's rows as arrays.
+goes to the server in one flight, each table's rows as arrays, and so does all that it is built on come back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, LiteralString, NamedTuple
 
-from psycopg import Connection
+from psycopg import Connection, sql
 
 from consentkit.errors import InvalidProof, LedgerCorrupt
+from consentkit.evidence._postgres_schema import Rows, only_row
 from consentkit.evidence.entry import record_commitment
 from consentkit.evidence.opening import Opening
-from consentkit.evidence.store import Answered, Batch, Head, Hold, Removal, Tail
+from consentkit.evidence.store import Answered, Basis, Batch, Head, Hold, Removal, Tail
 from consentkit.tlog import HASH_SIZE, Frontier
 
-__all__ = ["HEAD", "MARK", "MIGRATIONS", "PostgresView", "State", "write"]
-
-MARK: Final = "consentkit"
-"""The table that says that a schema holds a ledger: its format, and a number that no other ledger has."""
-
-# Script n brings a ledger from format n to n + 1. There are no foreign keys: rows come and go by whole batches,
-# and a check for each row would cost as much as writing it. Collation "C" compares bytes. Records do not shrink
-# by compression, so nothing is compressed, and a row stays in one piece as long as it fits a page. Rows that are
-# replaced have room on their page for it, so that no index changes.
-MIGRATIONS: Final[tuple[LiteralString, ...]] = (
-    """
-    CREATE TABLE entry (idx bigint PRIMARY KEY, line bytea NOT NULL);
-    CREATE TABLE node (level smallint, idx bigint, hash bytea NOT NULL, PRIMARY KEY (level, idx));
-    CREATE TABLE head (
-        id smallint PRIMARY KEY CHECK (id = 1), size bigint NOT NULL, frontier bytea NOT NULL,
-        checkpoint bytea NOT NULL, time bigint NOT NULL
-    ) WITH (fillfactor = 20);
-    CREATE TABLE checkpoint (
-        day bigint PRIMARY KEY, size bigint NOT NULL, note bytea NOT NULL
-    ) WITH (fillfactor = 50);
-    CREATE TABLE opening (
-        idx bigint PRIMARY KEY, history text COLLATE "C" NOT NULL, sequence bigint NOT NULL,
-        record text COLLATE "C" NOT NULL, disclosures text COLLATE "C" NOT NULL, blind bytea NOT NULL,
-        UNIQUE (history, sequence)
-    ) WITH (toast_tuple_target = 8160);
-    ALTER TABLE opening ALTER record SET STORAGE EXTERNAL;
-    CREATE TABLE published (
-        kind text COLLATE "C", digest text COLLATE "C", idx bigint NOT NULL UNIQUE, body bytea NOT NULL,
-        PRIMARY KEY (kind, digest)
-    );
-    CREATE TABLE key_entry (idx bigint PRIMARY KEY);
-    CREATE TABLE cosigned (size bigint PRIMARY KEY, note bytea NOT NULL);
-    """,
-    """
-    CREATE TABLE removal (at bigint PRIMARY KEY, first bigint NOT NULL, stop bigint NOT NULL);
-    CREATE TABLE hold (id text COLLATE "C" PRIMARY KEY, placed bigint NOT NULL UNIQUE, released bigint);
-    CREATE TABLE held (idx bigint, hold text COLLATE "C", PRIMARY KEY (idx, hold));
-    CREATE INDEX ON held (hold);
-    CREATE TABLE answered (key bytea PRIMARY KEY, digest bytea NOT NULL, idx bigint NOT NULL, expires bigint NOT NULL);
-    CREATE INDEX ON answered (expires);
-    CREATE INDEX ON answered (idx);
-    """,
-)
+__all__ = ["HEAD", "PostgresView", "State", "asked", "basis_of", "write"]
 
 HEAD: Final[LiteralString] = (
     "SELECT version, number, size, frontier, checkpoint, time FROM consentkit LEFT JOIN head ON true"
 )
-_INSERT_HEAD: Final = "INSERT INTO head VALUES (1, %b, %b, %b, %b) ON CONFLICT DO NOTHING"
+_KEYS_READ: Final[LiteralString] = "SELECT idx, line FROM key_entry JOIN entry USING (idx) ORDER BY idx"
+_TAILS: Final[LiteralString] = (
+    "SELECT last.history, last.sequence, (SELECT line FROM entry WHERE entry.idx = last.idx)"
+    " FROM unnest({}::text[]) AS wanted (history) CROSS JOIN LATERAL ("
+    "SELECT * FROM opening WHERE opening.history = wanted.history ORDER BY sequence DESC LIMIT 1) AS last"
+)
+_ANSWERS: Final[LiteralString] = "SELECT * FROM answered WHERE key = ANY ({}::bytea[])"
+# Whoever finds another head divides by zero, and nothing of what follows happens.
+_INSERT_HEAD: Final = "INSERT INTO head VALUES (1, %b, %b, %b, %b)"
 _SWAP_HEAD: Final = (
-    "UPDATE head SET size = %b, frontier = %b, checkpoint = %b, time = %b WHERE size = %b AND checkpoint = %b"
+    "WITH swapped AS (UPDATE head SET size = %b, frontier = %b, checkpoint = %b, time = %b"
+    " WHERE size = %b AND checkpoint = %b RETURNING id) SELECT 1 / count(*) FROM swapped"
 )
 _KEEP_CHECKPOINT: Final = (
     "INSERT INTO checkpoint VALUES (%b, %b, %b)"
@@ -118,9 +86,9 @@ class State(NamedTuple):
     head: Head | None
 
     @classmethod
-    def of(cls, row: Sequence[Any]) -> State:
-        """Read a row. Raises LedgerCorrupt for a head that cannot be one."""
-        version, number, size, frontier, checkpoint, time = row
+    def of(cls, rows: Rows) -> State:
+        """Read what was found. Raises LedgerCorrupt for a head that cannot be one."""
+        version, number, size, frontier, checkpoint, time = only_row(rows)
         if size is None:
             return cls(version, str(number), None)
         hashes = tuple(frontier[i : i + HASH_SIZE] for i in range(0, len(frontier), HASH_SIZE))
@@ -130,44 +98,58 @@ class State(NamedTuple):
             raise LedgerCorrupt(f"the head of the ledger is damaged: {error.message}") from error
 
 
-def write(connection: Connection, batch: Batch) -> bool:
-    """Write all of a batch within the transaction; False when the head was not the one that it was built on."""
+def asked(histories: Collection[str], requests: Collection[bytes]) -> sql.Composed:
+    """Return the query for what a batch is built on, but for the head; `basis_of` reads what it finds.
+
+    Its values are in the text, since only so several queries go to the server in one message.
+    """
+    parts: list[sql.Composable] = [sql.SQL(_KEYS_READ)]
+    parts.append(sql.SQL(_TAILS).format(sql.Literal(list(histories))))
+    parts.append(sql.SQL(_ANSWERS).format(sql.Literal(list(requests))))
+    return sql.SQL("; ").join(parts)
+
+
+def basis_of(head: Head | None, keys: Rows, tails: Rows, answered: Rows) -> Basis:
+    """Return what a batch is built on from what was found."""
+    return Basis(head, tuple(keys), _tails(tails), _answered(answered))
+
+
+def write(connection: Connection, batch: Batch) -> None:
+    """Send all of a batch, within a transaction and a pipeline; it fails when the head has moved on."""
     new = batch.new
     head: tuple[object, ...] = (new.size, b"".join(new.frontier.hashes), new.checkpoint, new.time)
-    with connection.pipeline():
-        if batch.old is None:
-            swapped = connection.execute(_INSERT_HEAD, head)
-        else:
-            swapped = connection.execute(_SWAP_HEAD, (*head, batch.old.size, batch.old.checkpoint))
-        connection.execute(_KEEP_CHECKPOINT, (batch.day, new.size, new.checkpoint))
-        connection.execute(_ENTRIES, (batch.first, list(batch.entries)))
-        nodes = [(g.level, at, node) for g in batch.nodes for at, node in enumerate(g.hashes, g.first)]
-        openings = [
-            (o.index, history, sequence, o.record, "~".join(o.disclosures), o.blind)
-            for o, history, sequence in batch.openings
-        ]
-        published = [(p.kind, p.digest, p.index, p.body) for p in batch.published]
-        keys = [(index,) for index in batch.keys]
-        for statement, rows in (
-            (_NODES, nodes),
-            (_OPENINGS, openings),
-            (_PUBLISHED, published),
-            (_KEYS, keys),
-            (_ANSWERED, batch.answered),
-            (_REMOVALS, batch.removals),
-            (_HOLDS, [(hold.hold_id, hold.placed, hold.released) for hold in batch.holds]),
-            (_HELD, [(index, hold.hold_id) for hold in batch.holds for index in hold.indexes]),
-            (_RELEASE, batch.released),
-        ):
-            if rows:
-                connection.execute(statement, [list(column) for column in zip(*rows, strict=True)])
-        if batch.removals:
-            _, first, stop = (list(column) for column in zip(*batch.removals, strict=True))
-            for statement in _REMOVE:
-                connection.execute(statement, (first, stop, list(batch.spared)))
-        if batch.answered:
-            connection.execute(_FORGET, (new.time,))
-    return swapped.rowcount == 1
+    if batch.old is None:
+        connection.execute(_INSERT_HEAD, head)
+    else:
+        connection.execute(_SWAP_HEAD, (*head, batch.old.size, batch.old.checkpoint))
+    connection.execute(_KEEP_CHECKPOINT, (batch.day, new.size, new.checkpoint))
+    connection.execute(_ENTRIES, (batch.first, list(batch.entries)))
+    nodes = [(g.level, at, node) for g in batch.nodes for at, node in enumerate(g.hashes, g.first)]
+    openings = [
+        (o.index, history, sequence, o.record, "~".join(o.disclosures), o.blind)
+        for o, history, sequence in batch.openings
+    ]
+    published = [(p.kind, p.digest, p.index, p.body) for p in batch.published]
+    keys = [(index,) for index in batch.keys]
+    for statement, rows in (
+        (_NODES, nodes),
+        (_OPENINGS, openings),
+        (_PUBLISHED, published),
+        (_KEYS, keys),
+        (_ANSWERED, batch.answered),
+        (_REMOVALS, batch.removals),
+        (_HOLDS, [(hold.hold_id, hold.placed, hold.released) for hold in batch.holds]),
+        (_HELD, [(index, hold.hold_id) for hold in batch.holds for index in hold.indexes]),
+        (_RELEASE, batch.released),
+    ):
+        if rows:
+            connection.execute(statement, [list(column) for column in zip(*rows, strict=True)])
+    if batch.removals:
+        _, first, stop = (list(column) for column in zip(*batch.removals, strict=True))
+        for statement in _REMOVE:
+            connection.execute(statement, (first, stop, list(batch.spared)))
+    if batch.answered:
+        connection.execute(_FORGET, (new.time,))
 
 
 class PostgresView:
@@ -176,7 +158,7 @@ class PostgresView:
     def __init__(self, connection: Connection, head: Head | None) -> None:
         self._connection, self._head = connection, head
 
-    def _read(self, query: LiteralString, *values: object) -> list[tuple[Any, ...]]:
+    def _read(self, query: LiteralString, *values: object) -> Rows:
         return self._connection.execute(query, values, binary=True).fetchall()
 
     def _pages(
@@ -194,16 +176,10 @@ class PostgresView:
         return self._head
 
     def tails(self, histories: Collection[str]) -> Mapping[str, Tail]:
-        rows = self._read(
-            "SELECT last.history, last.sequence, (SELECT line FROM entry WHERE entry.idx = last.idx)"
-            " FROM unnest(%b::text[]) AS wanted (history) CROSS JOIN LATERAL ("
-            "SELECT * FROM opening WHERE opening.history = wanted.history ORDER BY sequence DESC LIMIT 1) AS last",
-            list(histories),
-        )
-        return {history: Tail(sequence, _commitment(line)) for history, sequence, line in rows}
+        return _tails(self._read(_TAILS.format("%b"), list(histories)))
 
     def key_entries(self) -> Iterator[tuple[int, bytes]]:
-        return iter(self._read("SELECT idx, line FROM key_entry JOIN entry USING (idx) ORDER BY idx"))
+        return iter(self._read(_KEYS_READ))
 
     def has(self, kind: str, digest: str) -> bool:
         return bool(self._read("SELECT FROM published WHERE kind = %b AND digest = %b", kind, digest))
@@ -246,8 +222,7 @@ class PostgresView:
         return (Hold(name, placed, released, tuple(indexes)) for name, placed, released, indexes in rows)
 
     def answered(self, keys: Collection[bytes]) -> Mapping[bytes, Answered]:
-        rows = self._read("SELECT * FROM answered WHERE key = ANY (%b::bytea[])", list(keys))
-        return {row[0]: Answered._make(row) for row in rows}
+        return _answered(self._read(_ANSWERS.format("%b"), list(keys)))
 
     def checkpoints(self) -> Iterator[tuple[int, bytes]]:
         return iter(self._read("SELECT size, note FROM checkpoint ORDER BY size"))
@@ -255,6 +230,14 @@ class PostgresView:
     def cosigned(self, start: int = 0, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
         query = "SELECT size, note FROM cosigned WHERE size >= %b ORDER BY size DESC LIMIT %b"
         return iter(self._read(query, start, limit))
+
+
+def _tails(rows: Rows) -> dict[str, Tail]:
+    return {history: Tail(sequence, _commitment(line)) for history, sequence, line in rows}
+
+
+def _answered(rows: Rows) -> dict[bytes, Answered]:
+    return {row[0]: Answered._make(row) for row in rows}
 
 
 def _commitment(line: bytes | None) -> bytes:

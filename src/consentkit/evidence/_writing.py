@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from threading import RLock
 from typing import Protocol
 
+from attrs import evolve
+
 from consentkit.errors import (
     ConsentkitError,
     LedgerConflict,
@@ -22,7 +24,7 @@ from consentkit.evidence._gone import Gone
 from consentkit.evidence.batch import Builder, Built, Publication, RecordWork, Snapshot, Work
 from consentkit.evidence.entry import KeyEntry, NoticeEntry, PolicyEntry
 from consentkit.evidence.heads import check_stored, foreign
-from consentkit.evidence.keyring import keyring_of
+from consentkit.evidence.keyring import keyring
 from consentkit.evidence.outside import Outside
 from consentkit.evidence.removal import Action
 from consentkit.evidence.store import Batch, Head, Store, View
@@ -165,18 +167,18 @@ class Writer:
         keys = {work.once.key for work in works if isinstance(work, RecordWork) and work.once}
         actions = [work for work in works if not isinstance(work, RecordWork | Publication)]
         today = datetime.fromtimestamp(self._clock() / 1000, UTC).date()
-        with self._view() as view:
-            head = view.head()
-            if head is not None and not head.checkpoint.startswith(self._name_line):
-                # Another ledger took this one's place meanwhile: its log is not ours to sign.
-                raise foreign(head, self._keys.log_name) or LedgerCorrupt("the ledger's head is damaged")
-            return Snapshot(
-                head,
-                dict(view.tails(histories)) if histories else {},
-                keyring_of(view),
-                frozenset(digest for kind, digest in digests if view.has(kind, digest)),
-                view.answered(keys) if keys else {},
-                {action: action.plan(view, today) for action in actions} if actions else {},
+        with self._gate:
+            head, entries, tails, answered = self._store.basis(histories, keys)
+        if head is not None and not head.checkpoint.startswith(self._name_line):
+            # Another ledger took this one's place meanwhile: its log is not ours to sign.
+            raise foreign(head, self._keys.log_name) or LedgerCorrupt("the ledger's head is damaged")
+        snapshot = Snapshot(head, dict(tails), keyring(entries), frozenset(), answered)
+        if not digests and not actions:
+            return snapshot
+        with self._view() as view:  # the same state or a later one, and then this batch is not written
+            published = frozenset(digest for kind, digest in digests if view.has(kind, digest))
+            return evolve(
+                snapshot, published=published, plans={action: action.plan(view, today) for action in actions}
             )
 
     def _scrub(self) -> bool:

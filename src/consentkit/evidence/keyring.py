@@ -11,7 +11,7 @@ from attrs import evolve, field, frozen
 from consentkit.evidence.entry import Entry, KeyEntry, KeyRevocation, parse_entry
 from consentkit.evidence.store import View
 
-__all__ = ["IntroducedKey", "KeyRing", "keyring_of"]
+__all__ = ["IntroducedKey", "KeyRing", "keyring", "keyring_of"]
 
 
 @frozen
@@ -75,10 +75,11 @@ def _earlier(known: int | None, index: int) -> int:
 
 
 def keyring_of(view: View) -> KeyRing:
-    """Read what a log says of keys; remembered, since it is read for every batch and changes a few times a life."""
-    return _keyring(tuple(view.key_entries()))
+    """Read what a log says of keys."""
+    return keyring(tuple(view.key_entries()))
 
 
 @lru_cache(maxsize=16)
-def _keyring(lines: tuple[tuple[int, bytes], ...]) -> KeyRing:
+def keyring(lines: tuple[tuple[int, bytes], ...]) -> KeyRing:
+    """Read entries about keys; remembered, since they are read for every batch and change a few times in a life."""
     return KeyRing.of((index, parse_entry(line)) for index, line in lines)

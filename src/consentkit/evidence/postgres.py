@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from itertools import count
@@ -27,36 +27,25 @@ from typing import Any, Final, LiteralString, NoReturn, TypeVar
 import psycopg
 from psycopg import errors, sql
 from psycopg.abc import PQGen
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 
 from consentkit.errors import (
     LedgerConflict,
     LedgerCorrupt,
     LedgerError,
-    LedgerMissing,
     LedgerUnavailable,
     OutcomeUnknown,
 )
-from consentkit.evidence._postgres_tables import HEAD, MARK, MIGRATIONS, PostgresView, State, write
-from consentkit.evidence.store import Batch, View
+from consentkit.evidence._postgres_schema import MIGRATIONS, Rows, only_row, prepare
+from consentkit.evidence._postgres_tables import HEAD, PostgresView, State, asked, basis_of, write
+from consentkit.evidence._postgres_url import Address, beside
+from consentkit.evidence.store import Basis, Batch, View
 
 __all__ = ["PostgresStore"]
 
 _log = logging.getLogger(__name__)
 
-_OLDEST_SERVER: Final = 130_000  # gen_random_uuid()
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")
-_DEFAULT_NAME: Final = "consentkit"
-_REMEDY: Final = "write it like postgresql://user@host/database?ledger=name"
-# A peer that has gone without a word is noticed in half a minute; the URL may say otherwise.
-_DEFAULTS: Final = {
-    "connect_timeout": "10",
-    "keepalives_idle": "10",
-    "keepalives_interval": "5",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "25000",
-}
 _READ: Final[LiteralString] = (
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path TO {schema}; "
 )
@@ -68,17 +57,19 @@ _WRITE: Final[LiteralString] = (
     " SET LOCAL idle_in_transaction_session_timeout TO '30s'; SET LOCAL lock_timeout TO '60s';"
     " SELECT pg_advisory_xact_lock({key}); "
 )
-_FOUND: Final[LiteralString] = (
-    "SELECT to_regnamespace({name}) IS NOT NULL, to_regclass({mark}) IS NOT NULL,"
-    " (SELECT count(*) FROM pg_class WHERE relnamespace = to_regnamespace({name})), current_setting('fsync')"
-)
 _STILL_SEEN: Final = (
     "SELECT FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
     " AND age(backend_xmin) >= age(%s::text::xid) LIMIT 1"
 )
+_THIS: Final = "SELECT pg_current_xact_id()::xid::text"
 _PATIENCE: Final = 90.0  # seconds for an answer: longer than anybody waits for the lock
 _T = TypeVar("_T")
-_CONFLICTS: Final = (errors.UniqueViolation, errors.SerializationFailure, errors.DeadlockDetected)
+_CONFLICTS: Final = (
+    errors.UniqueViolation,
+    errors.DivisionByZero,
+    errors.SerializationFailure,
+    errors.DeadlockDetected,
+)
 _DAMAGE: Final = (errors.DataCorrupted, errors.IndexCorrupted)
 _QUOTED: Final = re.compile(r"""(["'])(?:(?!\1).)*\1""")
 _MISSING: Final = (errors.UndefinedTable, errors.InvalidSchemaName)
@@ -99,7 +90,7 @@ class PostgresStore:
 
     def __init__(self, url: str, *, create: bool = False, read_only: bool = False) -> None:
         self._url = url
-        self._name, self._parameters = _parse(url)
+        self._name, self._parameters = Address.parse(url)
         if not read_only:
             self._parameters.setdefault("target_session_attrs", "read-write")
         self._create = create and not read_only
@@ -113,13 +104,25 @@ class PostgresStore:
     @contextmanager
     def view(self) -> Iterator[View]:
         """Read one consistent state; while the lock is held, the one that it protects."""
-        state = self._take_turn() if self._locked else self._begin(self._statement(_READ + HEAD))
+        state = self._take_turn() if self._locked else self._begin(self._statement(_READ + HEAD))[0]
         try:
             with self._explaining():
                 yield PostgresView(self._connect(), state.head)
         finally:
             if not self._locked:
                 self._rollback()
+
+    def basis(self, histories: Collection[str], requests: Collection[bytes]) -> Basis:
+        """Read what a batch is built on, in one flight."""
+        query = asked(histories, requests)
+        if not self._locked:
+            state, found = self._begin(
+                self._statement(_READ + HEAD) + sql.SQL("; ") + query + sql.SQL("; ROLLBACK")
+            )
+            return basis_of(state.head, *found)
+        state = self._take_turn()
+        with self._explaining():
+            return basis_of(state.head, *_results(self._connect().execute(query)))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -136,17 +139,17 @@ class PostgresStore:
         """Write a batch durably, or nothing of it; takes the lock unless the caller holds it."""
         if not self._locked:
             with self.lock():
-                return self.commit(batch)
+                self.commit(batch)
+            return
         if self._take_turn().head != batch.old:
             raise LedgerConflict("the ledger moved on while records were signed")
-        with self._explaining():
-            written = write(self._connect(), batch)
-            if batch.removals:
-                (self._removed_by,) = _row(self._connect().execute("SELECT pg_current_xact_id()::xid::text"))
-        if not written:
-            self._rollback()
-            raise LedgerConflict("the ledger moved on while records were signed")
-        return self._commit()
+
+        def change(connection: psycopg.Connection) -> psycopg.Cursor | None:
+            write(connection, batch)
+            return connection.execute(_THIS) if batch.removals else None
+
+        if removing := self._commit(change):
+            (self._removed_by,) = only_row(removing.fetchall())
 
     def keep_cosigned(self, size: int, checkpoint: bytes, line: bytes) -> None:
         """Keep a witness's signature line for the checkpoint of `size`, together with those kept before."""
@@ -182,9 +185,9 @@ class PostgresStore:
         with self.lock():
             with self._explaining():
                 aside = self._rename(self._connect())
-            self._commit()
+            self._commit(lambda _: None)
         self._number = None
-        return _renamed(self._url, aside)
+        return beside(self._url, aside)
 
     def recover(self) -> None:
         """Connect anew, wait until what was under way is settled, and make what is there durable.
@@ -243,7 +246,7 @@ class PostgresStore:
     def _take_turn(self) -> State:
         """Begin the transaction that holds the lock, unless it is under way."""
         if self._turn is None:
-            self._turn = self._begin(self._statement(_WRITE + HEAD))
+            self._turn, _ = self._begin(self._statement(_WRITE + HEAD), at=-1)
         return self._turn
 
     def _rollback(self) -> None:
@@ -256,8 +259,8 @@ class PostgresStore:
             except psycopg.Error:
                 self.release()
 
-    def _begin(self, statements: sql.Composed) -> State:
-        """Begin a transaction with the head that it finds.
+    def _begin(self, statements: sql.Composed, at: int = 0) -> tuple[State, list[Rows]]:
+        """Begin a transaction with the head that it finds, by its place among the results; returns the others, too.
 
         A connection may have died since it was last used, with the server or a firewall in between. Nothing has
         happened yet, so it is simply made anew.
@@ -265,10 +268,8 @@ class PostgresStore:
         again = self._connection is not None
         connection = self._connect()
         try:
-            cursor = connection.execute(statements)
-            while cursor.nextset():
-                pass
-            return self._checked(State.of(_row(cursor)))
+            found = _results(connection.execute(statements))
+            return self._checked(State.of(found.pop(at))), found
         except psycopg.Error as error:
             if not (again and connection.broken):
                 self._fail(error)
@@ -276,7 +277,7 @@ class PostgresStore:
             self.release()
             raise
         self.release()
-        return self._begin(statements)
+        return self._begin(statements, at)
 
     def _checked(self, state: State) -> State:
         """Refuse a ledger that is not the one that it was. Whoever waited for the lock may find it changed."""
@@ -295,20 +296,26 @@ class PostgresStore:
     def _change(self, statement: LiteralString, values: dict[str, object]) -> None:
         """Run one statement in a durable transaction of its own."""
         with self.lock():
-            with self._explaining():
-                self._connect().execute(statement, values)
-            self._commit()
+            self._commit(lambda connection: connection.execute(statement, values))
 
-    def _commit(self) -> None:
-        """End the transaction durably."""
-        self._turn = None
+    def _commit(self, change: Callable[[psycopg.Connection], _T]) -> _T:
+        """Make a change and end the transaction durably, in one flight; returns what `change` does."""
+        connection = self._connect()
         try:
-            done = self._connect().execute("COMMIT").statusmessage
+            with connection.pipeline():
+                changed = change(connection)
+                done = connection.execute("COMMIT")
         except psycopg.Error as error:
+            if (
+                error.diag.severity_nonlocalized == "ERROR"
+            ):  # the server is there, and has undone the transaction
+                self._fail(error)
             self.release()
             raise OutcomeUnknown(f"{self._here}: the commit failed: {_gist(error)}") from None
-        if done != "COMMIT":
+        self._turn = None
+        if done.statusmessage != "COMMIT":
             raise LedgerUnavailable(f"{self._here}: the transaction had failed before it was committed")
+        return changed
 
     @contextmanager
     def _explaining(self) -> Iterator[None]:
@@ -334,10 +341,7 @@ class PostgresStore:
         return LedgerUnavailable(what, remedy="check the server, the network, and the rights of the user")
 
     def _statement(self, text: LiteralString) -> sql.Composed:
-        mark = sql.Identifier(self._name, MARK).as_string()
-        return sql.SQL(text).format(
-            schema=sql.Identifier(self._name), name=self._name, mark=mark, key=_lock_key(self._name)
-        )
+        return sql.SQL(text).format(schema=sql.Identifier(self._name), key=_lock_key(self._name))
 
     # Connections
 
@@ -355,7 +359,8 @@ class PostgresStore:
                 remedy="check the URL of the ledger, the server and the network",
             ) from None
         try:
-            self._prepare(connection)
+            turn = self._statement(_WRITE)
+            prepare(connection, self._name, turn, create=self._create, read_only=self._read_only)
         except BaseException as error:
             connection.close()
             if isinstance(error, psycopg.Error):
@@ -363,64 +368,15 @@ class PostgresStore:
             raise
         return connection
 
-    def _prepare(self, connection: psycopg.Connection) -> None:
-        """Check what the database is and holds; make the tables, or bring them up to date."""
-        if (server := connection.info.server_version) < _OLDEST_SERVER:
-            raise LedgerUnavailable(
-                f"{self._here}: the server is PostgreSQL {server // 10_000}",
-                remedy="PostgreSQL 13 or later is needed",
-            )
-        version = self._version(connection)
-        if version == len(MIGRATIONS):
-            return
-        if version is None and not self._create:
-            raise LedgerMissing(f"there is no {self._here[4:]}", remedy="check the URL of the ledger")
-        if self._read_only and version:
-            raise LedgerUnavailable(f"{self._here} has an older format", remedy="open it for writing once")
-        if self._read_only:
-            raise LedgerUnavailable(
-                f"the schema {self._name} holds no ledger", remedy="check the URL of the ledger"
-            )
-        connection.execute(self._statement(_WRITE))
-        self._migrate(connection, self._version(connection))
-        connection.execute("COMMIT")
 
-    def _version(self, connection: psycopg.Connection) -> int | None:
-        """Return the format of what is there: 0 for an empty schema, None for no schema at all."""
-        exists, marked, relations, fsync = _row(connection.execute(self._statement(_FOUND)))
-        if fsync != "on" and not self._read_only:
-            _log.warning("%s may lose what it has acknowledged: the server has fsync off", self._here)
-        if marked:
-            query = sql.SQL("SELECT version FROM {}").format(sql.Identifier(self._name, MARK))
-            (version,) = _row(connection.execute(query))
-            if version > len(MIGRATIONS):
-                raise LedgerUnavailable(
-                    f"{self._here} has format {version}, and this version knows {len(MIGRATIONS)}",
-                    remedy="update consentkit",
-                )
-            return int(version)
-        if relations:
-            raise LedgerUnavailable(
-                f"the schema {self._name} is that of another application",
-                remedy="give the ledger another name",
-            )
-        return 0 if exists else None
-
-    def _migrate(self, connection: psycopg.Connection, version: int | None) -> None:
-        if version is None:
-            connection.execute(self._statement("CREATE SCHEMA {schema}"))
-        for script in MIGRATIONS[version or 0 :]:
-            connection.execute(script)
-        if not version:
-            connection.execute("CREATE TABLE consentkit (version integer NOT NULL, number uuid NOT NULL)")
-            connection.execute("INSERT INTO consentkit VALUES (0, gen_random_uuid())")
-        connection.execute("UPDATE consentkit SET version = %s", (len(MIGRATIONS),))
-
-
-def _row(cursor: psycopg.Cursor) -> tuple[Any, ...]:
-    if (row := cursor.fetchone()) is None:
-        raise LedgerCorrupt("a table that has one row has none")
-    return row
+def _results(cursor: psycopg.Cursor) -> list[Rows]:
+    """Return the rows of each query that was sent, without those that have none to return."""
+    found = []
+    while True:
+        if cursor.description is not None:
+            found.append(cursor.fetchall())
+        if not cursor.nextset():
+            return found
 
 
 def _lock_key(name: str) -> int:
@@ -435,32 +391,3 @@ def _gist(error: psycopg.Error) -> str:
         line = next((line for line in reversed(lines) if "failed: " in line), lines[0])
         text = line.rpartition("failed: ")[2]
     return _QUOTED.sub("...", text.strip())
-
-
-def _parse(url: str) -> tuple[str, dict[str, str]]:
-    """Take a ledger's URL apart: its name, and the parameters of the connection."""
-    base, _, query = url.partition("?")
-    pairs = [pair for pair in query.split("&") if pair]
-    names = [pair.partition("=")[2] for pair in pairs if pair.startswith("ledger=")] or [_DEFAULT_NAME]
-    rest = "&".join(pair for pair in pairs if not pair.startswith("ledger="))
-    if len(names) > 1 or not _NAME.fullmatch(names[0]) or names[0].startswith("pg_"):
-        raise LedgerUnavailable(
-            "the URL gives the ledger a name that it cannot have",
-            remedy="a letter, then at most 47 of a-z, 0-9 and _, such as ledger=shop_2027",
-        )
-    try:
-        given = conninfo_to_dict(f"{base}?{rest}")
-    except psycopg.Error:  # its text holds parts of the URL
-        raise LedgerUnavailable("the URL of the ledger cannot be read", remedy=_REMEDY) from None
-    parameters = _DEFAULTS | {key: str(value) for key, value in given.items() if value is not None}
-    return names[0], parameters | {"client_encoding": "UTF8", "application_name": f"consentkit {names[0]}"}
-
-
-def _renamed(url: str, name: str) -> str:
-    """Return the URL of the ledger `name` beside that of `url`, without a password."""
-    base, _, query = url.partition("?")
-    scheme, _, rest = base.partition("://")
-    authority, slash, path = rest.partition("/")
-    user, at, host = authority.rpartition("@")
-    kept = [pair for pair in query.split("&") if pair and not pair.startswith(("ledger=", "password="))]
-    return f"{scheme}://{user.partition(':')[0]}{at}{host}{slash}{path}?{'&'.join([*kept, f'ledger={name}'])}"

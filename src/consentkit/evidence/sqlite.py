@@ -33,7 +33,7 @@ from consentkit.evidence._files import drop_cache, sync_file, sync_folder
 from consentkit.evidence._sqlite_schema import check_schema, prepare
 from consentkit.evidence.entry import record_commitment
 from consentkit.evidence.opening import Opening
-from consentkit.evidence.store import Answered, Batch, Head, Hold, Removal, Tail
+from consentkit.evidence.store import Answered, Basis, Batch, Head, Hold, Removal, Tail
 from consentkit.tlog import HASH_SIZE, Frontier
 
 __all__ = ["SQLiteStore"]
@@ -70,6 +70,16 @@ class SQLiteStore:
                 connection.execute("ROLLBACK")
         except sqlite3.Error as error:
             raise self._explained(error) from error
+
+    def basis(self, histories: Collection[str], requests: Collection[bytes]) -> Basis:
+        """Read what a batch is built on."""
+        with self.view() as view:
+            return Basis(
+                view.head(),
+                tuple(view.key_entries()),
+                view.tails(histories) if histories else {},
+                view.answered(requests) if requests else {},
+            )
 
     @contextmanager
     def lock(self) -> Iterator[None]:

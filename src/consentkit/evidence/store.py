@@ -20,6 +20,7 @@ from consentkit.tlog import Frontier, Growth
 
 __all__ = [
     "Answered",
+    "Basis",
     "Batch",
     "Head",
     "Hold",
@@ -145,6 +146,18 @@ class Batch:
         return self.old.size if self.old else 0
 
 
+class Basis(NamedTuple):
+    """What a batch of records is built on, at one moment of the log.
+
+    `keys` are index and line of every entry about keys; `tails` and `answered` tell of those that were asked for.
+    """
+
+    head: Head | None
+    keys: tuple[tuple[int, bytes], ...]
+    tails: Mapping[str, Tail]
+    answered: Mapping[bytes, Answered]
+
+
 class View(Protocol):
     """One consistent state of a store. Ranges end before `stop` and may reach beyond what there is."""
 
@@ -202,6 +215,9 @@ class Store(Protocol):
 
     def view(self) -> AbstractContextManager[View]:
         """Read one consistent state."""
+
+    def basis(self, histories: Collection[str], requests: Collection[bytes]) -> Basis:
+        """Read what records in these histories, asked for by these requests, are built on; as `view` otherwise."""
 
     def lock(self) -> AbstractContextManager[None]:
         """Wait for this process's turn to write; fair among processes."""
