@@ -71,6 +71,44 @@ def test_a_policy_that_is_no_json_is_not_valid(tmp_path: Path) -> None:
     assert "1 problem\n\nthe document\n" in result.output
 
 
+def test_a_diff_tells_what_changes_about_the_rules(tmp_path: Path) -> None:
+    """Which ask nobody again, and still change what visitors meet; one version for two texts is told as well."""
+    document = json.loads(NEWS.read_text())
+    name = document["fallback"]["regime"]
+    document["regimes"][name]["consent_lifetime"] = "1 month"
+    document["regimes"][name]["models"] = {"analytics": "opt-out"}
+    document["controller"]["name"] = "Somebody Else"
+    document["languages"] = document["languages"][:1]
+    file = tmp_path / "policy.json"
+    file.write_text(json.dumps(document))
+    result = run("policy", "diff", NEWS, file)
+    assert "asked again: nobody" in result.output
+    assert f"regime {name}: consent_lifetime is now 1 month instead of" in result.output
+    assert f"regime {name}: analytics is now opt-out" in result.output
+    assert "controller: name is now Somebody Else" in result.output
+    assert "languages: no longer" in result.output
+    assert "same version" in result.output
+    told = json.loads(run("policy", "diff", NEWS, file, "--json").output)
+    assert {"regime", "controller", "languages"} == {
+        rule["about"].partition(" ")[0] for rule in told["rules"]
+    }
+    same = run("policy", "diff", NEWS, NEWS).output
+    assert "rules" not in same
+    assert "same version" not in same
+
+
+def test_a_fallback_that_no_site_could_serve_is_a_problem(tmp_path: Path) -> None:
+    """What `open` would refuse, the check tells before."""
+    document = json.loads(BLOG.read_text())
+    document["regimes"][document["fallback"]["regime"]]["model"] = "opt-out"
+    file = tmp_path / "policy.json"
+    file.write_text(json.dumps(document))
+    result = run("policy", "check", file)
+    assert result.exit_code == 1
+    assert "/fallback/regime" in result.output
+    assert "allow_weaker" in result.output
+
+
 def test_what_the_banner_cannot_show_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     """The form may be right and a language missing."""
     problem = Problem("/languages/1", "tlh", "there are no texts in this language", "one of en, fr")

@@ -504,3 +504,21 @@ def test_witnesses_and_a_mark_are_the_ledgers(open_manager, tmp_path):
         for name, value in options.items():
             with pytest.raises(InvalidOption, match="options of the ledger"):
                 open_manager(ledger=book, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"regoin": None}, "did you mean region"),
+        ({"prefx": "/x"}, "did you mean prefix"),
+        ({"region": "FR"}, "lambda request"),
+        ({"language": "en"}, "cannot be called"),
+        ({"on_event": []}, "cannot be called"),
+        ({"site_origins": "https://example.com"}, "give a list"),
+    ],
+)
+def test_an_option_that_is_meant_otherwise_is_explained(open_manager, options, says):
+    """With what to write instead."""
+    with pytest.raises(InvalidOption) as refusal:
+        open_manager(**options)
+    assert says in str(refusal.value)

@@ -418,3 +418,17 @@ def test_an_unclaimed_host_allows_only_what_is_necessary() -> None:
         consent.require("analytics")
     assert isinstance(consent, NecessaryOnly)
     assert Unclaimed().banner() == Unclaimed().privacy_link() == Unclaimed().script() == ""
+
+
+def test_an_undeclared_cookie_is_told_to_the_log_once(caplog: pytest.LogCaptureFixture) -> None:
+    """With what to write into the policy; what is kept back is told there, too."""
+    site = front(Site())
+    with caplog.at_level(logging.INFO, "consentkit.web"):
+        for _ in range(3):
+            made = Exchange(site, lambda raw: raw, request("GET", "/", [FR]))
+            made.start(200, [JSON, cookie(UNKNOWN), cookie(ADS)])
+    told = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert [level for level, _ in told] == ["INFO", "WARNING"]
+    assert "'ad_uid' of adnet is kept back" in told[0][1]
+    assert "'mystery'" in told[1][1]
+    assert '{"name": "mystery", "lifetime": "1 year"}' in told[1][1]

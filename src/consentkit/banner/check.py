@@ -1,4 +1,4 @@
-"""Whether the banner can show a policy: every language offered has all its texts."""
+"""Whether a policy can be served: the banner has texts in every language, and nobody is treated more weakly unasked."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from unicodedata import category
 
 from consentkit.banner.catalogue import catalogue, catalogue_languages
 from consentkit.errors import Problem, UnknownLanguage
-from consentkit.policy import Policy
+from consentkit.policy import Model, Policy
 from consentkit.policy.load import child
 
-__all__ = ["check"]
+__all__ = ["check", "weaker_fallback"]
 
 _SHOWN = frozenset({"title", "description", "purposes", "purpose", "texts", "name"})
 
@@ -18,6 +18,19 @@ _SHOWN = frozenset({"title", "description", "purposes", "purpose", "texts", "nam
 def check(policy: Policy) -> list[Problem]:
     """Return what keeps the banner from showing a policy in every language that it offers; nothing: all is well."""
     return [*_languages(policy), *_invisible("", policy.document)]
+
+
+def weaker_fallback(policy: Policy) -> Problem | None:
+    """Return what is wrong with a fallback that is weaker than opt-in, unless the policy says that it is meant."""
+    models = {policy.fallback.model, *policy.fallback.models.values()}
+    if models == {Model.OPT_IN} or policy.weaker_fallback_allowed:
+        return None
+    return Problem(
+        "/fallback/regime",
+        policy.fallback.id,
+        "this regime is weaker than opt-in, for visitors of unknown region",
+        'an opt-in regime, or "allow_weaker": true beside it if you mean it',
+    )
 
 
 def _languages(policy: Policy) -> Iterator[Problem]:

@@ -25,12 +25,13 @@ __all__ = ["command", "load_policy", "show_problems"]
 def command(ctx: click.Context, file: Path) -> None:
     """Say everything that is wrong with a policy.
 
-    Checks its form, its references, and that the banner can show it. Exit code 0: valid; 1: not valid.
+    Checks its form, its references, and whatever else a site's start would refuse. Exit code 0: valid; 1: not valid.
     """
-    from consentkit.banner import check
+    from consentkit.banner import check, weaker_fallback
 
     policy = load_policy(ctx, file)
-    if problems := check(policy):
+    weaker = weaker_fallback(policy)
+    if problems := [*check(policy), *([weaker] if weaker else [])]:
         show_problems(file, problems)
         ctx.exit(1)
     click.echo(f"{file}: valid")

@@ -14,6 +14,7 @@ from consentkit.cli.policy_check import load_policy
 if TYPE_CHECKING:
     from consentkit.policy import Policy
     from consentkit.policy.diff import PolicyDiff
+    from consentkit.policy.rules import RuleChange
 
 __all__ = ["command"]
 
@@ -26,19 +27,26 @@ __all__ = ["command"]
 def command(ctx: click.Context, old: Path, new: Path, as_json: bool) -> None:
     """Tell which visitors a new policy asks again, and why.
 
+    Tells what changes about the rules as well: the regimes of regions, the fallback, the controller, the languages.
     A wider category (a new service, purpose or recipient, a longer lifetime) is asked again; what was granted
     under OLD still counts for the others.
     """
     from consentkit.policy.diff import diff
+    from consentkit.policy.rules import rule_changes
 
     before, after = load_policy(ctx, old), load_policy(ctx, new)
-    changes = diff(before, after)
+    changes, rules = diff(before, after), rule_changes(before, after)
     if as_json:
-        click.echo(dumps(_as_json(before, after, changes), ensure_ascii=False, indent=2))
+        click.echo(dumps(_as_json(before, after, changes, rules), ensure_ascii=False, indent=2))
         return
     asked = _asked_again(after, changes)
     click.echo(f"{printable(before.version)} -> {printable(after.version)}")
-    click.echo(f"asked again: {', '.join(asked) or 'nobody, for nothing'}")
+    if before.version == after.version and before.digest != after.digest:
+        click.secho(
+            "the same version names two different policies: give the new one a version of its own",
+            fg="yellow",
+        )
+    click.echo(f"asked again: {', '.join(asked) or 'nobody'}")
     others = {change.category for change in changes.changes}.difference(after.category_ids)
     for category in (*after.category_ids, *sorted(others)):
         click.echo(f"\n{click.style(category, bold=True)}: {_state(category, after, asked)}")
@@ -46,6 +54,11 @@ def command(ctx: click.Context, old: Path, new: Path, as_json: bool) -> None:
             if change.category == category:
                 where = f"{change.service}: " if change.service else ""
                 click.echo(printable(f"  {'+' if change.widening else ' '} {where}{change.detail}"))
+
+    if rules:
+        click.secho("\nthe rules", bold=True)
+        for rule in rules:
+            click.echo(f"    {printable(str(rule))}")
 
 
 def _state(category: str, after: Policy, asked: tuple[str, ...]) -> str:
@@ -61,7 +74,9 @@ def _asked_again(after: Policy, changes: PolicyDiff) -> tuple[str, ...]:
     return tuple(name for name in after.category_ids if not changes.covers(name))
 
 
-def _as_json(before: Policy, after: Policy, changes: PolicyDiff) -> dict[str, Any]:
+def _as_json(
+    before: Policy, after: Policy, changes: PolicyDiff, rules: tuple[RuleChange, ...]
+) -> dict[str, Any]:
     return {
         "schema": "consentkit-policy-diff/1",
         "old": {"version": before.version, "digest": before.digest},
@@ -77,4 +92,5 @@ def _as_json(before: Policy, after: Policy, changes: PolicyDiff) -> dict[str, An
             }
             for change in changes.changes
         ],
+        "rules": [{"about": rule.about, "detail": rule.detail} for rule in rules],
     }

@@ -23,21 +23,28 @@ from consentkit.consent import (
     Outcome,
     Reason,
     Signals,
-    Story,
     decide,
     resolve,
 )
 from consentkit.consent.cookie import encode, encode_id, fit
-from consentkit.consent.decision import MILLISECOND, Event, settle
+from consentkit.consent.decision import Event, settle
 from consentkit.errors import BadRequest, ConsentkitError, KeyReused, LedgerBusy
-from consentkit.evidence import Appended, Choice, Ledger, RecordDraft
+from consentkit.evidence import Appended, Ledger, RecordDraft
 from consentkit.evidence.batch import Once
 from consentkit.evidence.ledger import EventHook, system_clock
 from consentkit.evidence.record import disclosed
 from consentkit.evidence.witness import Witness
 from consentkit.keys import Keys
-from consentkit.manager._setup import check_served, earlier_policies, load_policy, open_ledger, options_of
-from consentkit.policy import Model, Policy, PolicyHistory, Regime
+from consentkit.manager._drafts import choices_of, expiry_of
+from consentkit.manager._setup import (
+    check_callables,
+    check_served,
+    earlier_policies,
+    load_policy,
+    open_ledger,
+    options_of,
+)
+from consentkit.policy import Model, Policy, PolicyHistory
 from consentkit.policy.regions import canonical_region
 from consentkit.web.flood import Admission, Admit, retry_after
 from consentkit.web.jar import Jar
@@ -141,6 +148,7 @@ class ConsentManager:
         loaded = load_policy(policy)
         ring = keys if isinstance(keys, Keys) else Keys.load(keys)
         chosen = options_of(options)
+        check_callables(region=region, language=language, clock=clock, on_event=on_event, admit=admit)
         check_served(loaded)
         own: dict[str, Any] = {"clock": clock, "on_event": on_event}
         outside = {"witnesses": witnesses, "high_water": high_water, "spool": spool, "publish": publish}
@@ -444,8 +452,8 @@ class ConsentManager:
             event=str(outcome.event),
             method=answer.method,
             site="",
-            choices=_choices(outcome.categories),
-            services=_choices(outcome.services),
+            choices=choices_of(outcome.categories),
+            services=choices_of(outcome.services),
             asked=outcome.asked,
             policy=(policy.digest, policy.version),
             notice=(notice.digest, notice.language, notice.template, notice.layout) if notice else None,
@@ -453,7 +461,7 @@ class ConsentManager:
             regime=consent.regime.id,
             model=str(notice.model if notice else consent.regime.model),
             signals={"gpc": consent.signals.gpc, "shown": answer.signal_shown},
-            expires=_expiry(outcome, consent.regime),
+            expires=expiry_of(outcome, consent.regime),
             history="",
         )
 
@@ -485,14 +493,3 @@ class ConsentManager:
             return None
         found = self.ledger.receipt(visit.id.index)
         return found.encode() if found else None
-
-
-def _choices(stories: Mapping[str, Story]) -> dict[str, Choice]:
-    return {name: Choice(story.granted, story.basis.value) for name, story in stories.items()}
-
-
-def _expiry(outcome: Outcome, regime: Regime) -> int | None:
-    """When the last of the grants told lapses, in UTC milliseconds; None where nothing is granted."""
-    told = (*outcome.categories.values(), *outcome.services.values())
-    lifetime = regime.consent_lifetime // MILLISECOND
-    return max((story.time + lifetime for story in told if story.granted), default=None)

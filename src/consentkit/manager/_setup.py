@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from os import PathLike
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
-from consentkit.banner import check
+from consentkit.banner import check, weaker_fallback
 from consentkit.errors import InvalidOption, PolicyError
 from consentkit.evidence import Ledger
 from consentkit.keys import Keys
-from consentkit.policy import Model, Policy
+from consentkit.policy import Policy
 from consentkit.web.protocol import Options
 
-__all__ = ["check_served", "earlier_policies", "load_policy", "open_ledger", "options_of"]
+__all__ = ["check_callables", "check_served", "earlier_policies", "load_policy", "open_ledger", "options_of"]
 
 _log = logging.getLogger("consentkit.manager")
+
+_OWN_OPTIONS: Final = (
+    "ledger", "keys", "region", "language", "clock", "on_event", "witnesses", "high_water", "spool", "publish",
+    "admit", "rate", "burst",
+)  # fmt: skip
+_CALLABLES: Final = {
+    "region": 'consentkit.web.region.cloudflare(), or lambda request: "FR"',
+    "language": 'lambda request: "en"',
+    "clock": "consentkit.evidence.ledger.system_clock",
+    "on_event": "lambda event, **data: print(event, data)",
+    "admit": "lambda request: True",
+}
 
 
 def load_policy(policy: Policy | Mapping[str, Any] | str | PathLike[str]) -> Policy:
@@ -39,22 +52,34 @@ def open_ledger(ledger: Ledger | str, keys: Keys, outside: Mapping[str, Any], **
 
 
 def options_of(given: Mapping[str, Any]) -> Options:
-    known = {field.name for field in attrs.fields(Options)}
+    """Make the web's options out of what the manager has no parameter for. Raises InvalidOption for anything else."""
+    known = sorted({*(field.name for field in attrs.fields(Options)), *_OWN_OPTIONS})
     for name in given:
         if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}? " if near else ""
             raise InvalidOption(
-                f"there is no option {name!r}", remedy=f"options are: {', '.join(sorted(known))}"
+                f"there is no option {name!r}", remedy=f"{hint}options are: {', '.join(known)}"
             )
     return Options(**given)
 
 
+def check_callables(**options: object) -> None:
+    """Refuse what is to be called and cannot be. Raises InvalidOption."""
+    for name, option in options.items():
+        if option is not None and not callable(option):
+            raise InvalidOption(
+                f"{name}={option!r} cannot be called",
+                remedy=f"give a function, such as {name}={_CALLABLES[name]}",
+            )
+
+
 def check_served(policy: Policy) -> None:
     """Refuse what may not be served: a fallback weaker than opt-in unasked, texts or languages that lack."""
-    models = {policy.fallback.model, *policy.fallback.models.values()}
-    if models != {Model.OPT_IN} and not policy.weaker_fallback_allowed:
+    if (weaker := weaker_fallback(policy)) is not None:
         raise InvalidOption(
             f"the fallback regime {policy.fallback.id!r} is weaker than opt-in, for visitors of unknown region",
-            remedy='name an opt-in regime, or say "allow_weaker": true under /fallback if you mean it',
+            remedy=f"name {weaker.expected}",
         )
     problems = check(policy)
     if problems:

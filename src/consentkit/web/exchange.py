@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -23,6 +25,11 @@ KEY = "consentkit.exchange"
 _LATE = (
     "consent was read after the response had begun, so its caching headers could not say that it depends on the "
     "visitor; read consent before the first byte is sent"
+)
+_KEPT_BACK = "the cookie %r of %s is kept back from visitors who did not allow it (%s); this is said once"
+_UNDECLARED = (
+    "the response set the cookie %r, which the policy does not declare, so nobody is asked about it: add it to the "
+    "cookies of the service that it belongs to, with its true lifetime: %s"
 )
 _ENCODED = (
     "an HTML page was already encoded (Content-Encoding), so no banner was put into it; put the compressing "
@@ -204,8 +211,12 @@ class Exchange:
         for name, service in result.blocked:
             reason = self.consent.reason(service).value if service else "undeclared"
             front.manager.emit("cookie.blocked", name=name, service=service, reason=reason)
+            front.tell_once(logging.INFO, _KEPT_BACK, name, service or "no service", reason)
         for name in result.undeclared:
             front.manager.emit("cookie.undeclared", name=name)
+            front.tell_once(
+                logging.WARNING, _UNDECLARED, name, json.dumps({"name": name, "lifetime": "1 year"})
+            )
         return result.headers
 
     def _allows(self, service: str) -> bool:

@@ -53,6 +53,7 @@ class Front:
         self._optional = [s.id for s in self.policy.services if s.category != NECESSARY]
         self._refusals: dict[int, tuple[Consent, frozenset[str]]] = {}
         self._warned: set[str] = set()
+        self._told: set[tuple[str, str]] = set()
 
     def owns(self, path: str) -> bool:
         """Tell whether an endpoint of consentkit lives at `path`."""
@@ -164,6 +165,12 @@ class Front:
         if what not in self._warned:
             self._warned.add(what)
             _log.warning(message)
+
+    def tell_once(self, level: int, message: str, name: str, *more: object) -> None:
+        """Write to the log what is to be said of a name, the first time that it comes up; of so many names at most."""
+        if (message, name) not in self._told and len(self._told) < _KEPT:
+            self._told.add((message, name))
+            _log.log(level, message, name[:_MAX_NAME], *more)
 
 
 def signal_shown(consent: Consent) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
@@ -35,7 +35,9 @@ def _web_origin(value: str) -> str:
     return f"{scheme}://{authority}"
 
 
-def _web_origins(values: tuple[str, ...]) -> tuple[str, ...]:
+def _web_origins(values: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(values, str):
+        raise InvalidOption(f"site_origins: {values!r} is one text", remedy=f"give a list: [{values!r}]")
     return tuple(map(_web_origin, values))
 
 
