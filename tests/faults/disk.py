@@ -94,6 +94,7 @@ class Disk:
 def ext4(megabytes: int) -> Iterator[Disk]:
     """A disk of so many megabytes."""
     base = Path(tempfile.mkdtemp(prefix="ckdisk"))
+    base.chmod(0o711)  # a database server that runs under a user of its own passes through
     disk = Disk(base / "image", base / "disk")
     try:
         disk.folder.mkdir()
