@@ -35,11 +35,11 @@ def _folder() -> Iterator[Path]:
         yield Path(folder).resolve()
 
 
-def kill_writers(url: str, row: Row, rounds: int, number: int) -> None:
+def kill_writers(url: str, row: Row, rounds: int, number: int, mode: str = "") -> None:
     """Kill one writer after the other while the rest goes on, and now and then all of them at once."""
     chance, seen = random.Random(SEED), Seen()
     while row.rounds < rounds:
-        with Writers(url, seen, number) as writers:
+        with Writers(url, seen, number, mode=mode) as writers:
             writers.wait_for(1)
             for _ in range(min(_JUDGED_EVERY, rounds - row.rounds)):
                 time.sleep(chance.uniform(0, 0.3))
@@ -51,10 +51,10 @@ def kill_writers(url: str, row: Row, rounds: int, number: int) -> None:
         row.acknowledged -= acknowledged  # the same ledger, judged again
 
 
-def kill_loop(row: Row, rounds: int) -> None:
+def kill_loop(row: Row, rounds: int, mode: str = "") -> None:
     """SIGKILL, with three writers on one file."""
     with _folder() as folder:
-        kill_writers(f"sqlite:///{folder}/consent.db", row, rounds, number=3)
+        kill_writers(f"sqlite:///{folder}/consent.db", row, rounds, 3, mode)
 
 
 def crash_at_steps(row: Row, rounds: int) -> None:
@@ -226,6 +226,7 @@ def _start_again(disk: Disk, seen: Seen, url: str, row: Row) -> None:
 
 SCENARIOS = (
     Scenario("kill -9, three writers", kill_loop, slow=60, quick=4),
+    Scenario("kill -9, refusals in the spool", partial(kill_loop, mode="spooling"), slow=30, quick=2),
     Scenario("kill -9 before an I/O step", crash_at_steps, slow=120, quick=3, impossible=untraceable),
     *(
         Scenario(f"{what} ({code}, strace)", partial(failing, calls, code), slow, quick, impossible=untraceable)
@@ -246,6 +247,9 @@ SCENARIOS = (
         impossible=lambda: untraceable() or unmountable(),
     ),
     Scenario("power cut (ext4)", power_cut, slow=12, impossible=unmountable),
+    Scenario(
+        "power cut, refusals in the spool", partial(power_cut, mode="spooling"), slow=8, impossible=unmountable
+    ),
     Scenario(
         "power cut, synchronous=NORMAL", partial(power_cut, mode="lax"), slow=2, must_lose=True,
         impossible=unmountable,

@@ -85,7 +85,8 @@ class Ack:
 
 @define
 class Seen:
-    """All that was told. `denied` holds marks of which it was said that nothing was recorded.
+    """All that was told. `denied` holds marks of which it was said that nothing was recorded, `spooled` those that
+    were to be recorded as soon as that could be.
 
     `unsure` counts answers that leave it open, `failed` errors by their text. After `stop` nothing counts any more:
     `late` keeps what was acknowledged all the same.
@@ -93,6 +94,7 @@ class Seen:
 
     acks: list[Ack] = Factory(list)
     denied: set[str] = Factory(set)
+    spooled: set[str] = Factory(set)
     unsure: int = 0
     heads: set[bytes] = Factory(set)
     receipts: list[bytes] = Factory(list)
@@ -125,6 +127,8 @@ class Seen:
                 return
             case ["denied", str(marker)]:
                 self.denied.add(marker)
+            case ["spooled", str(marker)]:
+                self.spooled.add(marker)
             case ["unsure"]:
                 self.unsure += 1
             case ["head", str(note)]:
@@ -197,7 +201,10 @@ def judge(seen: Seen, url: str, folder: Path, *, keys: Keys = KEYS, audited: boo
         wrong += [f"audit: {one.message}" for one in report if one.severity is Severity.ERROR]
         if report.exit_code:
             wrong.append(f"audit: {report.verdict}")
-    return Verdict(len(seen.acks), sum(1 for _ in lost(seen.acks, log)), tuple(wrong))
+    missing = seen.spooled - set(map(_marker, log.openings.values()))
+    return Verdict(
+        len(seen.acks) + len(seen.spooled), sum(1 for _ in lost(seen.acks, log)) + len(missing), tuple(wrong)
+    )
 
 
 def differences(seen: Seen, log: Log) -> Iterator[str]:
@@ -206,6 +213,8 @@ def differences(seen: Seen, log: Log) -> Iterator[str]:
     for ack in lost(seen.acks, log):
         found = "is another" if ack.marker in markers else "is lost"
         yield f"record {ack.marker} was acknowledged at index {ack.index}, and {found}"
+    for marker in seen.spooled - markers.keys():
+        yield f"refusal {marker} was kept in the spool, and was never recorded"
     for marker in seen.denied & markers.keys():
         yield f"record {marker} is there, although it was said that nothing was recorded"
     for kind, name in seen.published - log.published:

@@ -2,7 +2,7 @@
 
 `python -m tests.faults.writer URL NAME BURSTS [MODE]`; BURSTS 0 means until killed. MODE `lax` takes away what
 makes a commit durable, to show that the checker notices; `hasty` gives up soon on a ledger that does not open;
-`idle` opens it and writes nothing more.
+`idle` opens it and writes nothing more; `spooling` has the store away for some refusals, which go to the spool.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from itertools import count
 from consentkit.errors import LedgerError, OutcomeUnknown
 from consentkit.evidence.ledger import Ledger
 from tests.evidence.samples import KEYS, history
+from tests.evidence.test_spool import away
 from tests.faults.history import NOTICE, POLICY, Ack, decision, digest, policy
 
 _BURST = 12
@@ -95,6 +96,15 @@ class Writer:
                 ack = Ack.of(marker, appended, begun, time.monotonic_ns())
                 tell("ack", ack.marker, ack.index, ack.record, ack.time, ack.begun, ack.told)
 
+    def spool(self) -> None:
+        """Keep a few refusals in the spool while the store is away, and tell of each that was kept."""
+        with away(self.ledger):
+            for _ in range(self.chance.randint(1, 4)):
+                self.number += 1
+                marker = f"{self.name} {self.number}"
+                self.ledger.spool(decision(marker, event="refused", history=history()))
+                tell("spooled", marker)
+
     def look_around(self) -> None:
         """Tell the head, a receipt, and now and then of something published."""
         tell("head", self.ledger.checkpoint().decode())
@@ -112,7 +122,7 @@ class Writer:
         tell("published", "policy", POLICY.digest)
         tell("published", "notice", digest(NOTICE))
 
-    def run(self, bursts: int) -> None:
+    def run(self, bursts: int, *, spooling: bool = False) -> None:
         """Write so many bursts, or go on until killed."""
         ready = False
         for _ in range(bursts) if bursts else count():
@@ -120,6 +130,8 @@ class Writer:
                 if not ready:
                     self.publish()
                     ready = True
+                if spooling:
+                    self.spool()
                 self.burst()
                 self.look_around()
             except LedgerError as error:
@@ -138,7 +150,7 @@ def main() -> None:
             writer.look_around()
             time.sleep(_IDLE_SECONDS)
         else:
-            writer.run(int(bursts))
+            writer.run(int(bursts), spooling=mode == ["spooling"])
 
 
 if __name__ == "__main__":
