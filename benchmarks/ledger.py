@@ -3,9 +3,13 @@
 import hashlib
 import os
 import secrets
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import attrs
 
 from benchmarks.core import Outcome, benchmark, race_once
 from benchmarks.site import CATEGORIES, LOG_NAME, POLICY, folder
@@ -103,3 +107,45 @@ def single() -> Outcome:
     with ledger() as (opened, path), (path / "bare").open("ab", buffering=0) as bare:
         ours, reference = race_once(lambda: opened.append(draft()), least(bare.fileno()), rounds=400)
     return Outcome(ours, reference, limit=2 * reference.median, judge_median=True)
+
+
+class _Distant:
+    """A log key in a key service: each signature takes so long to come back."""
+
+    def __init__(self, signer: Ed25519Signer, seconds: float) -> None:
+        self._signer, self._seconds = signer, seconds
+        self.key_id, self.public_key = signer.key_id, signer.public_key
+
+    def sign(self, data: bytes) -> bytes:
+        """Sign, after a while."""
+        time.sleep(self._seconds)
+        return self._signer.sign(data)
+
+
+@benchmark(
+    "append, log key 20 ms away", budget=">= 80 % of the reference's rate", reference="the log key at hand"
+)
+def distant() -> Outcome:
+    """Keep 4000 decisions waiting, so that batches grow while the head is signed."""
+
+    def flooded(opened: Ledger) -> Callable[[], None]:
+        def append() -> None:
+            waiting = deque(opened.submit(draft()) for _ in range(3000))
+            for _ in range(3000):
+                waiting.popleft().result()
+                waiting.append(opened.submit(draft()))
+            for future in waiting:
+                future.result()
+
+        return append
+
+    with folder() as path:
+        keys = Keys.load(path / "keys")
+        far = attrs.evolve(keys, log=_Distant(Ed25519Signer.generate(), 0.02))
+        with (
+            Ledger.open(f"sqlite:///{path}/near.db", keys=keys, clock=lambda: NOW) as near,
+            Ledger.open(f"sqlite:///{path}/far.db", keys=far, clock=lambda: NOW) as distant_one,
+        ):
+            ours, reference = race_once(flooded(distant_one), flooded(near), rounds=3)
+    ours, reference = ours.over(6000), reference.over(6000)
+    return Outcome(ours, reference, limit=reference.best / 0.8, note=f"{1 / ours.best:,.0f} decisions/s")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_BATCH", "QUEUE_LIMIT", "RESERVED_SHARE", "Item", "Sequencer", "settle"]
 
 QUEUE_LIMIT: Final = 4096
-MAX_BATCH: Final = 1000
+MAX_BATCH: Final = QUEUE_LIMIT
 RESERVED_SHARE: Final = 8
 """One in so many places of the queue is kept for what must not wait behind the rest."""
 
