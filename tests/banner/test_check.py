@@ -49,3 +49,15 @@ def test_texts_that_cannot_be_seen_are_a_problem() -> None:
         ("/services/counter/cookies/0/purpose", nothing),
         ("/services/counter/purposes/audience/en", nothing),
     ]
+
+
+def test_a_fallback_weaker_than_opt_in_has_to_be_meant() -> None:
+    """For the regime as a whole and for one category of it; with the flag, neither is a problem."""
+    regimes = world.document()["regimes"]
+    weaker = next(name for name, regime in regimes.items() if regime["model"] == "implied")
+    opt_in = next(name for name, regime in regimes.items() if regime["model"] == "opt-in")
+    assert problems(fallback={"regime": weaker}) == [("/fallback/regime", weaker)]
+    assert problems(fallback={"regime": weaker, "allow_weaker": True}) == []
+    assert problems(fallback={"regime": opt_in}) == []
+    regimes[opt_in]["models"] = {"analytics": "opt-out"}
+    assert problems(fallback={"regime": opt_in}, regimes=regimes) == [("/fallback/regime", opt_in)]

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from consentkit import ConsentManager
 from consentkit._data import schema_text
 from consentkit.audit import audit
-from consentkit.errors import Problem
+from consentkit.errors import PolicyError, Problem
+from consentkit.keys import Keys
 from consentkit.tlog import TrustPolicy
 from tests.cli.conftest import POLICIES, Desk, run
 from tests.cli.test_root import SCRIPT
@@ -124,6 +126,24 @@ def test_a_long_value_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     result = run("policy", "check", BLOG)
     assert "y..." in result.output
     assert len(max(result.output.splitlines(), key=len)) < 300
+
+
+def test_a_weaker_fallback_by_oversight_is_a_problem(tmp_path: Path) -> None:
+    """What opening the manager would refuse is told beforehand, with all the rest."""
+    document = json.loads(NEWS.read_text())
+    weaker = next(name for name, regime in document["regimes"].items() if regime["model"] != "opt-in")
+    path = tmp_path / "policy.json"
+    path.write_text(json.dumps(document | {"fallback": {"regime": weaker}, "languages": ["en", "tlh"]}))
+    assert run("policy", "check", path).exit_code == 1
+    path.write_text(json.dumps(document | {"fallback": {"regime": weaker}}))
+    result = run("policy", "check", path)
+    assert result.exit_code == 1
+    assert "/fallback/regime" in result.output
+    assert "allow_weaker" in result.output
+    with pytest.raises(PolicyError, match="/fallback/regime"):
+        ConsentManager.open(path, ledger="sqlite:///unused.db", keys=Keys.generate("example.com/consent"))
+    path.write_text(json.dumps(document | {"fallback": {"regime": weaker, "allow_weaker": True}}))
+    assert run("policy", "check", path).exit_code == 0
 
 
 # policy diff

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from consentkit.banner.assets import Asset, asset, script, style
 from consentkit.banner.catalogue import Catalogue, catalogue, catalogue_languages
-from consentkit.banner.check import check, weaker_fallback
+from consentkit.banner.check import check
 from consentkit.banner.notice import (
     TEMPLATE,
     Notice,
@@ -38,5 +38,4 @@ __all__ = [
     "render_script",
     "script",
     "style",
-    "weaker_fallback",
 ]

@@ -1,4 +1,4 @@
-"""Whether a policy can be served: the banner has texts in every language, and nobody is treated more weakly unasked."""
+"""Whether a policy may be served: the banner has all its texts, and nobody gets a weaker rule by oversight."""
 
 from __future__ import annotations
 
@@ -10,27 +10,31 @@ from consentkit.errors import Problem, UnknownLanguage
 from consentkit.policy import Model, Policy
 from consentkit.policy.load import child
 
-__all__ = ["check", "weaker_fallback"]
+__all__ = ["check"]
 
 _SHOWN = frozenset({"title", "description", "purposes", "purpose", "texts", "name"})
 
 
 def check(policy: Policy) -> list[Problem]:
-    """Return what keeps the banner from showing a policy in every language that it offers; nothing: all is well."""
-    return [*_languages(policy), *_invisible("", policy.document)]
+    """Return what keeps a valid policy from being served; nothing: all is well.
+
+    A fallback that is weaker than opt-in without saying so, a language that the banner has no texts in, a text that
+    nobody can see. `ConsentManager.open` refuses the same.
+    """
+    return [*_languages(policy), *_fallback(policy), *_invisible("", policy.document)]
 
 
-def weaker_fallback(policy: Policy) -> Problem | None:
-    """Return what is wrong with a fallback that is weaker than opt-in, unless the policy says that it is meant."""
-    models = {policy.fallback.model, *policy.fallback.models.values()}
-    if models == {Model.OPT_IN} or policy.weaker_fallback_allowed:
-        return None
-    return Problem(
-        "/fallback/regime",
-        policy.fallback.id,
-        "this regime is weaker than opt-in, for visitors of unknown region",
-        'an opt-in regime, or "allow_weaker": true beside it if you mean it',
-    )
+def _fallback(policy: Policy) -> Iterator[Problem]:
+    """Yield a fallback that allows something before a yes, unless the policy says that this is meant."""
+    regime = policy.fallback
+    weaker = sorted({regime.model, *regime.models.values()} - {Model.OPT_IN})
+    if weaker and not policy.weaker_fallback_allowed:
+        yield Problem(
+            "/fallback/regime",
+            regime.id,
+            f"visitors of unknown region would get a rule that is weaker than opt-in: {', '.join(weaker)}",
+            'an opt-in regime; or say "allow_weaker": true beside it, if you mean it',
+        )
 
 
 def _languages(policy: Policy) -> Iterator[Problem]:

@@ -25,13 +25,13 @@ __all__ = ["command", "load_policy", "show_problems"]
 def command(ctx: click.Context, file: Path) -> None:
     """Say everything that is wrong with a policy.
 
-    Checks its form, its references, and whatever else a site's start would refuse. Exit code 0: valid; 1: not valid.
+    Checks its form, its references, and what else keeps a site from serving it: a language that the banner does not
+    have, a fallback weaker than opt-in by oversight. Exit code 0: valid; 1: not valid.
     """
-    from consentkit.banner import check, weaker_fallback
+    from consentkit.banner import check
 
     policy = load_policy(ctx, file)
-    weaker = weaker_fallback(policy)
-    if problems := [*check(policy), *([weaker] if weaker else [])]:
+    if problems := check(policy):
         show_problems(file, problems)
         ctx.exit(1)
     click.echo(f"{file}: valid")

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import attrs
 
-from consentkit.banner import check, weaker_fallback
+from consentkit.banner import check
 from consentkit.errors import InvalidOption, PolicyError
 from consentkit.evidence import Ledger
 from consentkit.keys import Keys
@@ -75,14 +75,8 @@ def check_callables(**options: object) -> None:
 
 
 def check_served(policy: Policy) -> None:
-    """Refuse what may not be served: a fallback weaker than opt-in unasked, texts or languages that lack."""
-    if (weaker := weaker_fallback(policy)) is not None:
-        raise InvalidOption(
-            f"the fallback regime {policy.fallback.id!r} is weaker than opt-in, for visitors of unknown region",
-            remedy=f"name {weaker.expected}",
-        )
-    problems = check(policy)
-    if problems:
+    """Raise PolicyError for a policy that may not be served, with all that `banner.check` finds."""
+    if problems := check(policy):
         raise PolicyError(problems)
 
 
