@@ -73,44 +73,6 @@ def test_a_policy_that_is_no_json_is_not_valid(tmp_path: Path) -> None:
     assert "1 problem\n\nthe document\n" in result.output
 
 
-def test_a_diff_tells_what_changes_about_the_rules(tmp_path: Path) -> None:
-    """Which ask nobody again, and still change what visitors meet; one version for two texts is told as well."""
-    document = json.loads(NEWS.read_text())
-    name = document["fallback"]["regime"]
-    document["regimes"][name]["consent_lifetime"] = "1 month"
-    document["regimes"][name]["models"] = {"analytics": "opt-out"}
-    document["controller"]["name"] = "Somebody Else"
-    document["languages"] = document["languages"][:1]
-    file = tmp_path / "policy.json"
-    file.write_text(json.dumps(document))
-    result = run("policy", "diff", NEWS, file)
-    assert "asked again: nobody" in result.output
-    assert f"regime {name}: consent_lifetime is now 1 month instead of" in result.output
-    assert f"regime {name}: analytics is now opt-out" in result.output
-    assert "controller: name is now Somebody Else" in result.output
-    assert "languages: no longer" in result.output
-    assert "same version" in result.output
-    told = json.loads(run("policy", "diff", NEWS, file, "--json").output)
-    assert {"regime", "controller", "languages"} == {
-        rule["about"].partition(" ")[0] for rule in told["rules"]
-    }
-    same = run("policy", "diff", NEWS, NEWS).output
-    assert "rules" not in same
-    assert "same version" not in same
-
-
-def test_a_fallback_that_no_site_could_serve_is_a_problem(tmp_path: Path) -> None:
-    """What `open` would refuse, the check tells before."""
-    document = json.loads(BLOG.read_text())
-    document["regimes"][document["fallback"]["regime"]]["model"] = "opt-out"
-    file = tmp_path / "policy.json"
-    file.write_text(json.dumps(document))
-    result = run("policy", "check", file)
-    assert result.exit_code == 1
-    assert "/fallback/regime" in result.output
-    assert "allow_weaker" in result.output
-
-
 def test_what_the_banner_cannot_show_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     """The form may be right and a language missing."""
     problem = Problem("/languages/1", "tlh", "there are no texts in this language", "one of en, fr")
@@ -153,8 +115,38 @@ def test_the_same_policy_asks_nobody_again() -> None:
     """No change, no question."""
     result = run("policy", "diff", BLOG, BLOG)
     assert result.exit_code == 0
-    assert "asked again: nobody" in result.output
+    assert "asked again: nobody\n" in result.output
+    assert "the same policy, to the digest" in result.output
     assert "analytics: earlier answers count" in result.output
+
+
+def test_a_version_that_is_given_twice_is_told(tmp_path: Path) -> None:
+    """Two policies of one name cannot be told apart in a record."""
+    path = edited(tmp_path, **{"x-remark": 1})
+    result = run("policy", "diff", BLOG, path)
+    assert "Both are called 1, but they differ." in result.output
+    assert json.loads(run("policy", "diff", BLOG, path, "--json").output)["version_reused"]
+    other = edited(tmp_path, version="2")
+    assert "Both are called" not in run("policy", "diff", BLOG, other).output
+    assert not json.loads(run("policy", "diff", BLOG, other, "--json").output)["version_reused"]
+
+
+def test_a_stricter_rule_asks_who_never_agreed_expressly(tmp_path: Path) -> None:
+    """Nothing widened, and yet somebody is asked: the summary says who, the sections say why."""
+    document = json.loads(NEWS.read_text())
+    document["regimes"]["implied"]["model"] = "opt-in"
+    document["regimes"]["implied"]["models"] = {}
+    document["regimes"]["implied"]["exempt"] = {}
+    document["controller"]["name"] = "Another House"
+    path = tmp_path / "policy.json"
+    path.write_text(json.dumps(document))
+    result = run("policy", "diff", NEWS, path)
+    summary = next(line for line in result.output.splitlines() if line.startswith("asked again: "))
+    assert summary.endswith(" in AU, JP, US, unless agreed to expressly")
+    assert "analytics" in summary
+    assert "regimes:\n    implied: model opt-in instead of implied" in result.output
+    assert "  + implied: AU, JP, US: whoever has not agreed expressly is asked now" in result.output
+    assert "controller:\n    responsible Another House instead of" in result.output
 
 
 def test_a_wider_policy_tells_who_is_asked_again_and_why() -> None:
@@ -175,6 +167,7 @@ def test_a_diff_in_json_follows_its_schema() -> None:
     schema.validate(document)
     assert document["asked_again"] == ["analytics", "marketing", "preferences"]
     assert {"category-added", "service-added"} <= {change["kind"] for change in document["changes"]}
+    assert {"regions-moved", "retention-changed"} <= {rule["kind"] for rule in document["rules"]}
     assert not schema.is_valid(document | {"more": 1})
 
 

@@ -314,7 +314,7 @@ def test_a_failing_event_hook_changes_nothing(open_manager, caplog):
 def test_opening_refuses_a_weaker_fallback_unless_it_is_meant(open_manager):
     """Unknown regions get opt-in, unless the policy says in so many words that they do not."""
     weak = {**DOCUMENT, "fallback": {"regime": "implied"}}
-    with pytest.raises(PolicyError, match="/fallback/regime.*weaker than opt-in"):
+    with pytest.raises(PolicyError, match=r"/fallback/regime.*weaker than opt-in"):
         open_manager(weak)
     open_manager({**DOCUMENT, "fallback": {"regime": "implied", "allow_weaker": True}})
 

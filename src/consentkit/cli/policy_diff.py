@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,7 @@ from consentkit.cli.output import INPUT_FILE, printable
 from consentkit.cli.policy_check import load_policy
 
 if TYPE_CHECKING:
-    from consentkit.policy import Policy
-    from consentkit.policy.diff import PolicyDiff
-    from consentkit.policy.rules import RuleChange
+    from consentkit.policy import Policy, PolicyDiff, RuleChange
 
 __all__ = ["command"]
 
@@ -27,26 +26,27 @@ __all__ = ["command"]
 def command(ctx: click.Context, old: Path, new: Path, as_json: bool) -> None:
     """Tell which visitors a new policy asks again, and why.
 
-    Tells what changes about the rules as well: the regimes of regions, the fallback, the controller, the languages.
     A wider category (a new service, purpose or recipient, a longer lifetime) is asked again; what was granted
-    under OLD still counts for the others.
+    under OLD still counts for the others. Where a rule becomes opt-in, whoever never agreed expressly is asked.
     """
-    from consentkit.policy.diff import diff
-    from consentkit.policy.rules import rule_changes
+    from consentkit.policy import diff, rule_changes
 
     before, after = load_policy(ctx, old), load_policy(ctx, new)
     changes, rules = diff(before, after), rule_changes(before, after)
     if as_json:
         click.echo(dumps(_as_json(before, after, changes, rules), ensure_ascii=False, indent=2))
         return
-    asked = _asked_again(after, changes)
     click.echo(f"{printable(before.version)} -> {printable(after.version)}")
-    if before.version == after.version and before.digest != after.digest:
+    if before == after:
+        click.echo("the same policy, to the digest")
+    elif before.version == after.version:
         click.secho(
-            "the same version names two different policies: give the new one a version of its own",
+            f"Both are called {printable(after.version)}, but they differ. Give NEW a version of its own: records name"
+            " policies by it.",
             fg="yellow",
         )
-    click.echo(f"asked again: {', '.join(asked) or 'nobody'}")
+    asked = _asked_again(after, changes)
+    click.echo(f"asked again: {_summary(asked, rules)}")
     others = {change.category for change in changes.changes}.difference(after.category_ids)
     for category in (*after.category_ids, *sorted(others)):
         click.echo(f"\n{click.style(category, bold=True)}: {_state(category, after, asked)}")
@@ -54,11 +54,28 @@ def command(ctx: click.Context, old: Path, new: Path, as_json: bool) -> None:
             if change.category == category:
                 where = f"{change.service}: " if change.service else ""
                 click.echo(printable(f"  {'+' if change.widening else ' '} {where}{change.detail}"))
+    _show_rules(rules)
 
-    if rules:
-        click.secho("\nthe rules", bold=True)
+
+def _summary(asked: Sequence[str], rules: Sequence[RuleChange]) -> str:
+    """Say in a line who is asked again: everybody about what widened, others where a rule became stricter."""
+    stricter = [
+        f"{', '.join(rule.asks)} in {', '.join(rule.regions) or 'other and unknown regions'},"
+        " unless agreed to expressly"
+        for rule in rules
+        if rule.asks
+    ]
+    return "; ".join(filter(None, (", ".join(asked), *stricter))) or "nobody"
+
+
+def _show_rules(rules: Sequence[RuleChange]) -> None:
+    sections = dict.fromkeys(rule.section for rule in rules)
+    for section in sections:
+        click.echo(f"\n{click.style(section, bold=True)}:")
         for rule in rules:
-            click.echo(f"    {printable(str(rule))}")
+            if rule.section == section:
+                where = f"{rule.name}: " if rule.name else ""
+                click.echo(printable(f"  {'+' if rule.asks else ' '} {where}{rule.detail}"))
 
 
 def _state(category: str, after: Policy, asked: tuple[str, ...]) -> str:
@@ -75,12 +92,13 @@ def _asked_again(after: Policy, changes: PolicyDiff) -> tuple[str, ...]:
 
 
 def _as_json(
-    before: Policy, after: Policy, changes: PolicyDiff, rules: tuple[RuleChange, ...]
+    before: Policy, after: Policy, changes: PolicyDiff, rules: Sequence[RuleChange]
 ) -> dict[str, Any]:
     return {
         "schema": "consentkit-policy-diff/1",
         "old": {"version": before.version, "digest": before.digest},
         "new": {"version": after.version, "digest": after.digest},
+        "version_reused": before.version == after.version and before != after,
         "asked_again": list(_asked_again(after, changes)),
         "changes": [
             {
@@ -92,5 +110,15 @@ def _as_json(
             }
             for change in changes.changes
         ],
-        "rules": [{"about": rule.about, "detail": rule.detail} for rule in rules],
+        "rules": [
+            {
+                "section": rule.section,
+                "name": rule.name,
+                "kind": rule.kind,
+                "detail": rule.detail,
+                "regions": list(rule.regions),
+                "asks": list(rule.asks),
+            }
+            for rule in rules
+        ],
     }

@@ -1,6 +1,7 @@
 """What a site declares: one JSON document, checked as a whole, with a digest that names it for good.
 
-`Policy.load` reads it; `diff` and `PolicyHistory` say which consents outlive a change of it.
+`Policy.load` reads it; `diff` and `PolicyHistory` say which consents outlive a change of it, and `rule_changes` what
+else a change brings.
 """
 
 from consentkit.policy.canonical import canonical_form, short_digest
@@ -8,6 +9,7 @@ from consentkit.policy.diff import Change, PolicyDiff, diff
 from consentkit.policy.history import PolicyHistory
 from consentkit.policy.model import Policy
 from consentkit.policy.regions import COUNTRIES, GROUPS
+from consentkit.policy.rules import RuleChange, rule_changes
 from consentkit.policy.values import (
     BUILT_IN_CATEGORIES,
     NECESSARY,
@@ -42,11 +44,13 @@ __all__ = [
     "Provider",
     "Recipient",
     "Regime",
+    "RuleChange",
     "Service",
     "StorageDeclaration",
     "Text",
     "canonical_form",
     "diff",
     "localized",
+    "rule_changes",
     "short_digest",
 ]

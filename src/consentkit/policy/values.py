@@ -81,6 +81,13 @@ class Lifetime:
         count, unit = text.split(" ")
         return cls(int(count), unit.removesuffix("s"))
 
+    @classmethod
+    def of(cls, duration: timedelta) -> Self:
+        """Return a duration of whole minutes in the largest unit that measures it: 12 months are 1 year."""
+        seconds = round(duration.total_seconds())
+        unit = max((one for one in _SECONDS if seconds % _SECONDS[one] == 0), key=_SECONDS.__getitem__)
+        return cls(seconds // _SECONDS[unit], unit)
+
     @property
     def timedelta(self) -> timedelta | None:
         """The duration, a year being 365.25 days and a month a twelfth of it; None: until the browser closes."""
