@@ -237,6 +237,30 @@ def test_a_kill_leaves_a_whole_log(open_ledger: OpenLedger, url: str, tmp_path: 
     assert read_log(bucket) == 702
 
 
+def test_every_file_is_had_one_by_one(open_ledger: OpenLedger, url: str, tmp_path: Path) -> None:
+    """The very bytes that are published, and nothing beyond the head or beside the log."""
+    ledger = open_ledger()
+    fill(ledger, 600)
+    folder = tmp_path / "public"
+    Folder(folder).check()
+    publish(url, Folder(folder))
+    names = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+    assert len(names) > 8
+    for name in names:
+        assert ledger.log_file(name) == (folder / name).read_bytes()
+    strange = [
+        "tile/0/003",
+        "tile/entries/002.p/255",
+        "tile/1/000",
+        "tile/0/000.p/256",
+        "../keys",
+        "checkpoints/1",
+        "checkpoints/x",
+        "",
+    ]
+    assert [name for name in strange if ledger.log_file(name) is not None] == []
+
+
 class TestInTheBackground:
     def test_every_head_gets_there(self, place: str, open_ledger: OpenLedger) -> None:
         """While decisions wait for nothing; what is new at the end goes out with `close`."""

@@ -369,3 +369,15 @@ def test_visitor_input_is_never_echoed() -> None:
     for answer in (get("/consent/<script>alert(1)"), post(Site(), "x", body=b"control=<script>")):
         assert b"<script>alert" not in answer.body
         assert b"control=" not in answer.body
+
+
+def test_the_public_log_is_served_where_the_site_says_so() -> None:
+    """To every origin, and fresh."""
+    asked = request("GET", "/consent/log/checkpoint")
+    assert respond(Front(Site()), asked, b"").status == 404
+    answer = respond(Front(Site(serve_log=True)), asked, b"")
+    assert (answer.status, answer.body) == (200, b"a checkpoint")
+    assert dict(answer.headers)[b"cache-control"] == b"no-cache"
+    assert dict(answer.headers)[b"access-control-allow-origin"] == b"*"
+    assert reads_storage(Front(Site()), asked)
+    assert respond(Front(Site(serve_log=True)), request("GET", "/consent/log/tile/0/001"), b"").status == 404

@@ -45,6 +45,7 @@ from consentkit.evidence.heads import with_cosignatures
 from consentkit.evidence.keyring import keyring_of
 from consentkit.evidence.opening import Opening
 from consentkit.evidence.outside import Outside
+from consentkit.evidence.publication import log_file
 from consentkit.evidence.receipt import Receipt, make_receipt
 from consentkit.evidence.record import RecordDraft, disclosed, parse_record
 from consentkit.evidence.removal import Erasure, Expiry, Placing, Releasing, recorded_at
@@ -285,6 +286,11 @@ class Ledger(Writer):
         """Return the receipt of the record at `index`, with proofs under the present head; None if it has none."""
         with self._view() as view:
             return make_receipt(view, self._head(view), index)
+
+    def log_file(self, name: str) -> bytes | None:
+        """Return one file of the public log, such as `checkpoint` or `tile/0/000`; None for what is not there."""
+        with self._view() as view:
+            return log_file(view, name)
 
     def export(self, dest: Path, progress: Progress | None = None) -> None:
         """Write the auditor's pack; see `consentkit.evidence.export`."""

@@ -7,6 +7,7 @@ that several processes may publish one ledger to one place, and one that was int
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -16,6 +17,7 @@ from consentkit.errors import (
     ConsentkitError,
     InvalidNote,
     InvalidProof,
+    InvalidTile,
     LedgerError,
     LedgerUnavailable,
 )
@@ -25,6 +27,7 @@ from consentkit.evidence.hashes import StoredHashes, check_head
 from consentkit.evidence.heads import with_cosignatures
 from consentkit.evidence.store import Head, Store, View, open_store
 from consentkit.tlog import (
+    TILE_HEIGHT,
     TILE_WIDTH,
     Checkpoint,
     Tile,
@@ -32,16 +35,18 @@ from consentkit.tlog import (
     encode_bundle,
     new_tiles,
     parse_note,
+    parse_tile_path,
     prove_consistency,
     tile_path,
 )
 
-__all__ = ["LogFiles", "Publisher", "publish"]
+__all__ = ["LogFiles", "Publisher", "log_file", "publish"]
 
 _log = logging.getLogger(__name__)
 
 _ATTEMPTS: Final = 5
 _INTERVAL: Final = 1.0
+_SIZE: Final = re.compile(r"0|[1-9][0-9]{0,14}")
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 120.0
 
@@ -124,6 +129,32 @@ def checkpoints(bucket: Bucket, view: View, *, least: int = 0) -> None:
     for size, note in (kept | dict(view.cosigned(least))).items():
         if bucket.length(f"checkpoints/{size}") != len(note):  # cosignatures come in one after another
             bucket.put(f"checkpoints/{size}", note)
+
+
+def log_file(view: View, name: str) -> bytes | None:
+    """Return one file of the public log, as `publish` would write it; None for what is not there."""
+    if (head := view.head()) is None:
+        return None
+    if name == "checkpoint":
+        return with_cosignatures(view, head)
+    kind, _, number = name.partition("/")
+    if kind == "checkpoints":
+        return _kept(view, int(number)) if _SIZE.fullmatch(number) else None
+    try:
+        tile = parse_tile_path(name)
+    except InvalidTile:
+        return None
+    if tile.first + tile.width > head.size >> TILE_HEIGHT * (tile.level or 0):
+        return None
+    if tile.level is None:
+        return encode_bundle(view.entries(tile.first, tile.first + tile.width))
+    return b"".join(StoredHashes(view).tile(tile.level, tile.index)[: tile.width])
+
+
+def _kept(view: View, size: int) -> bytes | None:
+    """Return the checkpoint of a size, if it was kept: the one with cosignatures, where there is one."""
+    kept = (*view.cosigned(size), *view.checkpoints())
+    return next((note for found, note in kept if found == size), None)
 
 
 class _Anew:

@@ -493,3 +493,7 @@ class ConsentManager:
             return None
         found = self.ledger.receipt(visit.id.index)
         return found.encode() if found else None
+
+    def log_file(self, name: str) -> bytes | None:
+        """Give one file of the public log; None for what is not there."""
+        return self.ledger.log_file(name)

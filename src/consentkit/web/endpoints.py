@@ -82,7 +82,8 @@ async def arespond(front: Front, request: Request, body: bytes | None) -> Respon
 
 def reads_storage(front: Front, request: Request) -> bool:
     """Tell whether the answer is read from storage, which an event loop should leave to a thread."""
-    return _tail(front, request.path) == "receipt"
+    tail = _tail(front, request.path)
+    return tail == "receipt" or tail.startswith(_LOG)
 
 
 def _is_decision(front: Front, request: Request) -> bool:
@@ -98,11 +99,11 @@ def _tail(front: Front, path: str) -> str:
 
 def _read(front: Front, request: Request) -> Response:
     tail = _tail(front, request.path)
-    endpoint = _READ.get(tail)
-    if endpoint is None and not tail.startswith("assets/"):
+    endpoint = _READ.get(tail) or next((e for begin, e in _BELOW.items() if tail.startswith(begin)), None)
+    if endpoint is None:
         raise BadRequest("there is no such page here", status=404)
     _allow(request, "GET", "HEAD")
-    answer = _asset(tail.removeprefix("assets/"), request) if endpoint is None else endpoint(front, request)
+    answer = endpoint(front, request)
     return attrs.evolve(answer, body=b"") if request.method == "HEAD" else answer
 
 
@@ -183,11 +184,23 @@ def _policy(front: Front, request: Request) -> Response:
     return _tagged(request, _JSON, front.policy.canonical, front.policy.digest, _FOR_AN_HOUR)
 
 
-def _asset(name: str, request: Request) -> Response:
-    found = asset(name)
+def _asset(front: Front, request: Request) -> Response:
+    found = asset(_tail(front, request.path).removeprefix(_ASSETS))
     if found is None:
         raise BadRequest("there is no such file here", status=404)
     return _tagged(request, found.media_type.encode("ascii"), found.body, found.name, _FOREVER)
+
+
+def _log_file(front: Front, request: Request) -> Response:
+    """Give a file of the public log, where the site serves it: to every origin, since it is for everybody."""
+    name = _tail(front, request.path).removeprefix(_LOG)
+    found = front.manager.log_file(name) if front.options.serve_log else None
+    if found is None:
+        raise BadRequest("there is no such file here", status=404)
+    tile = name.startswith("tile/")
+    caching = _FOREVER if tile else b"no-cache"
+    kind = b"application/octet-stream" if tile else b"text/plain; charset=utf-8"
+    return _answer(200, kind, found, (b"cache-control", caching), (b"access-control-allow-origin", b"*"))
 
 
 def _tagged(request: Request, kind: bytes, body: bytes, tag: str, caching: bytes) -> Response:
@@ -228,6 +241,8 @@ _READ: dict[str, Callable[[Front, Request], Response]] = {
     "receipt": _receipt,
     GPC_PATH: _gpc,
 }
+_ASSETS, _LOG = "assets/", "log/"
+_BELOW: dict[str, Callable[[Front, Request], Response]] = {_ASSETS: _asset, _LOG: _log_file}
 
 
 def _decision(front: Front, request: Request, decided: Decided) -> Response:

@@ -67,7 +67,7 @@ class Options:
     decisions from clients that say nothing of where they come from: browsers of before 2020 without scripts.
     `inject` puts the banner into HTML pages by itself. `shared_domain` lets the hosts below it share one
     consent cookie. `insecure_hosts` are further development hosts that are reached over plain http.
-    `max_body` caps a posted decision, in bytes. `expire_cap` caps the cookies that one response expires.
+    `serve_log` lets everybody read the public log below `log/`. `max_body` caps a posted decision, in bytes. `expire_cap` caps the cookies that one response expires.
     """
 
     prefix: str = attrs.field(default="/consent", validator=_is_prefix)
@@ -76,6 +76,7 @@ class Options:
     inject: bool = True
     shared_domain: str | None = attrs.field(default=None, validator=_is_shared_domain)
     insecure_hosts: frozenset[str] = attrs.field(default=frozenset(), converter=frozenset)
+    serve_log: bool = False
     max_body: int = attrs.field(default=8192, validator=_is_count)
     expire_cap: int = attrs.field(default=20, validator=_is_count)
 
@@ -172,6 +173,9 @@ class Manager(Protocol):
 
     def receipt(self, request: Request) -> bytes | None:
         """Give the receipt (JSON) of the decision that the request's id cookie names; None when there is none."""
+
+    def log_file(self, name: str) -> bytes | None:
+        """Give one file of the public log, as c2sp.org/tlog-tiles names them; None for what is not there."""
 
     def emit(self, event: str, **data: object) -> None:
         """Tell the site's event hook that something happened; `data` holds nothing personal."""
