@@ -27,7 +27,6 @@ from consentkit.evidence.hashes import StoredHashes, check_head
 from consentkit.evidence.heads import with_cosignatures
 from consentkit.evidence.store import Head, Store, View, open_store
 from consentkit.tlog import (
-    TILE_HEIGHT,
     TILE_WIDTH,
     Checkpoint,
     Tile,
@@ -144,7 +143,7 @@ def log_file(view: View, name: str) -> bytes | None:
         tile = parse_tile_path(name)
     except InvalidTile:
         return None
-    if tile.first + tile.width > head.size >> TILE_HEIGHT * (tile.level or 0):
+    if tile.first + tile.width > head.size >> 8 * (tile.level or 0):
         return None
     if tile.level is None:
         return encode_bundle(view.entries(tile.first, tile.first + tile.width))

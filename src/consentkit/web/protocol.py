@@ -67,7 +67,9 @@ class Options:
     decisions from clients that say nothing of where they come from: browsers of before 2020 without scripts.
     `inject` puts the banner into HTML pages by itself. `shared_domain` lets the hosts below it share one
     consent cookie. `insecure_hosts` are further development hosts that are reached over plain http.
-    `serve_log` lets everybody read the public log below `log/`. `max_body` caps a posted decision, in bytes. `expire_cap` caps the cookies that one response expires.
+    `serve_log` lets everybody read the public log
+    below `log/`. `max_body` caps a posted decision, in bytes. `expire_cap` caps the cookies that one response
+    expires.
     """
 
     prefix: str = attrs.field(default="/consent", validator=_is_prefix)
