@@ -67,9 +67,7 @@ _FOUND: Final[LiteralString] = (
 )
 
 
-def prepare(
-    connection: psycopg.Connection, name: str, turn: sql.Composed, *, create: bool, read_only: bool
-) -> None:
+def prepare(connection: psycopg.Connection, name: str, turn: str, *, create: bool, read_only: bool) -> None:
     """Check what the server is and what the schema `name` holds; make the tables, or bring them up to date.
 
     `turn` begins the transaction in which that is done, behind whoever else does it at this moment.
@@ -92,7 +90,7 @@ def prepare(
         raise LedgerUnavailable(f"{here} has an older format", remedy="open it for writing once")
     if read_only:
         raise LedgerUnavailable(f"the schema {name} holds no ledger", remedy="check the URL of the ledger")
-    connection.execute(turn)
+    connection.execute(turn.encode())
     _migrate(connection, name, _look(connection, name)[0])
     connection.execute("COMMIT")
 

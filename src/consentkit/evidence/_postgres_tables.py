@@ -6,7 +6,7 @@ goes to the server in one flight, each table's rows as arrays, and so does all t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, LiteralString, NamedTuple
 
 from psycopg import Connection, sql
@@ -23,26 +23,33 @@ __all__ = ["HEAD", "PostgresView", "State", "asked", "basis_of", "write"]
 HEAD: Final[LiteralString] = (
     "SELECT version, number, size, frontier, checkpoint, time FROM consentkit LEFT JOIN head ON true"
 )
-_KEYS_READ: Final[LiteralString] = "SELECT idx, line FROM key_entry JOIN entry USING (idx) ORDER BY idx"
+_KEY_ENTRIES: Final[LiteralString] = (
+    # not a join: of a table that nobody has analysed the planner expects thousands of rows, and reads all entries
+    "SELECT idx, (SELECT line FROM entry WHERE entry.idx = key_entry.idx) FROM key_entry ORDER BY idx"
+)
 _TAILS: Final[LiteralString] = (
     "SELECT last.history, last.sequence, (SELECT line FROM entry WHERE entry.idx = last.idx)"
     " FROM unnest({}::text[]) AS wanted (history) CROSS JOIN LATERAL ("
     "SELECT * FROM opening WHERE opening.history = wanted.history ORDER BY sequence DESC LIMIT 1) AS last"
 )
 _ANSWERS: Final[LiteralString] = "SELECT * FROM answered WHERE key = ANY ({}::bytea[])"
-# Whoever finds another head divides by zero, and nothing of what follows happens.
-_INSERT_HEAD: Final = "INSERT INTO head VALUES (1, %b, %b, %b, %b)"
-_SWAP_HEAD: Final = (
-    "WITH swapped AS (UPDATE head SET size = %b, frontier = %b, checkpoint = %b, time = %b"
-    " WHERE size = %b AND checkpoint = %b RETURNING id) SELECT 1 / count(*) FROM swapped"
+# Whoever finds another head divides by zero, and nothing of what follows happens. One statement, since each costs
+# as much as a good many rows.
+_REST: Final[LiteralString] = (
+    ", kept AS (INSERT INTO checkpoint VALUES (%(day)b, %(size)b, %(note)b)"
+    " ON CONFLICT (day) DO UPDATE SET size = excluded.size, note = excluded.note),"
+    " entered AS (INSERT INTO entry SELECT %(first)b::bigint + number - 1, line"
+    " FROM unnest(%(lines)b::bytea[]) WITH ORDINALITY AS new (line, number))"
+    " SELECT 1 / count(*) FROM swapped"
 )
-_KEEP_CHECKPOINT: Final = (
-    "INSERT INTO checkpoint VALUES (%b, %b, %b)"
-    " ON CONFLICT (day) DO UPDATE SET size = excluded.size, note = excluded.note"
+_FIRST_HEAD: Final[LiteralString] = (
+    "WITH swapped AS ("  # noqa: S608  constants
+    "INSERT INTO head VALUES (1, %(size)b, %(frontier)b, %(note)b, %(time)b) RETURNING id)" + _REST
 )
-_ENTRIES: Final = (
-    "INSERT INTO entry SELECT %b::bigint + number - 1, line"
-    " FROM unnest(%b::bytea[]) WITH ORDINALITY AS new (line, number)"
+_SWAP_HEAD: Final[LiteralString] = (
+    "WITH swapped AS (UPDATE head"  # noqa: S608  constants
+    " SET size = %(size)b, frontier = %(frontier)b, checkpoint = %(note)b, time = %(time)b"
+    " WHERE size = %(first)b AND checkpoint = %(old)b RETURNING id)" + _REST
 )
 _NODES: Final = "INSERT INTO node SELECT * FROM unnest(%b::smallint[], %b::bigint[], %b::bytea[])"
 _OPENINGS: Final = (
@@ -76,6 +83,7 @@ _RELEASE: Final = (
 )
 
 _PAGE: Final = 1024
+_FLOCK: Final = 256  # rows in one statement: the server writes some while the next are made ready
 
 
 class State(NamedTuple):
@@ -98,32 +106,40 @@ class State(NamedTuple):
             raise LedgerCorrupt(f"the head of the ledger is damaged: {error.message}") from error
 
 
-def asked(histories: Collection[str], requests: Collection[bytes]) -> sql.Composed:
-    """Return the query for what a batch is built on, but for the head; `basis_of` reads what it finds.
+def asked(histories: Collection[str], requests: Collection[bytes]) -> str:
+    """Return the queries for what a batch is built on, but for the head; `basis_of` reads what they find.
 
-    Its values are in the text, since only so several queries go to the server in one message.
+    Their values are in the text, since only so several of them go to the server in one message.
     """
-    parts: list[sql.Composable] = [sql.SQL(_KEYS_READ)]
-    parts.append(sql.SQL(_TAILS).format(sql.Literal(list(histories))))
-    parts.append(sql.SQL(_ANSWERS).format(sql.Literal(list(requests))))
-    return sql.SQL("; ").join(parts)
+    parts: list[str] = [_KEY_ENTRIES]
+    if histories:
+        parts.append(_TAILS.format(sql.Literal(list(histories)).as_string()))
+    if requests:
+        parts.append(_ANSWERS.format(sql.Literal(list(requests)).as_string()))
+    return "; ".join(parts)
 
 
-def basis_of(head: Head | None, keys: Rows, tails: Rows, answered: Rows) -> Basis:
+def basis_of(
+    head: Head | None, found: Sequence[Rows], histories: Collection[str], requests: Collection[bytes]
+) -> Basis:
     """Return what a batch is built on from what was found."""
-    return Basis(head, tuple(keys), _tails(tails), _answered(answered))
+    rest = iter(found)
+    keys = tuple((index, line) for index, line in next(rest))
+    tails = _tails(next(rest)) if histories else {}
+    return Basis(head, keys, tails, _answered(next(rest)) if requests else {})
 
 
 def write(connection: Connection, batch: Batch) -> None:
     """Send all of a batch, within a transaction and a pipeline; it fails when the head has moved on."""
     new = batch.new
-    head: tuple[object, ...] = (new.size, b"".join(new.frontier.hashes), new.checkpoint, new.time)
+    head = {
+        "size": new.size, "frontier": b"".join(new.frontier.hashes), "note": new.checkpoint, "time": new.time,
+        "day": batch.day, "first": batch.first, "lines": list(batch.entries),
+    }  # fmt: skip
     if batch.old is None:
-        connection.execute(_INSERT_HEAD, head)
+        connection.execute(_FIRST_HEAD, head)
     else:
-        connection.execute(_SWAP_HEAD, (*head, batch.old.size, batch.old.checkpoint))
-    connection.execute(_KEEP_CHECKPOINT, (batch.day, new.size, new.checkpoint))
-    connection.execute(_ENTRIES, (batch.first, list(batch.entries)))
+        connection.execute(_SWAP_HEAD, {**head, "old": batch.old.checkpoint})
     nodes = [(g.level, at, node) for g in batch.nodes for at, node in enumerate(g.hashes, g.first)]
     openings = [
         (o.index, history, sequence, o.record, "~".join(o.disclosures), o.blind)
@@ -142,8 +158,9 @@ def write(connection: Connection, batch: Batch) -> None:
         (_HELD, [(index, hold.hold_id) for hold in batch.holds for index in hold.indexes]),
         (_RELEASE, batch.released),
     ):
-        if rows:
-            connection.execute(statement, [list(column) for column in zip(*rows, strict=True)])
+        for at in range(0, len(rows), _FLOCK):
+            columns = zip(*rows[at : at + _FLOCK], strict=True)
+            connection.execute(statement, [list(column) for column in columns])
     if batch.removals:
         _, first, stop = (list(column) for column in zip(*batch.removals, strict=True))
         for statement in _REMOVE:
@@ -179,7 +196,7 @@ class PostgresView:
         return _tails(self._read(_TAILS.format("%b"), list(histories)))
 
     def key_entries(self) -> Iterator[tuple[int, bytes]]:
-        return iter(self._read(_KEYS_READ))
+        return iter(self._read(_KEY_ENTRIES))
 
     def has(self, kind: str, digest: str) -> bool:
         return bool(self._read("SELECT FROM published WHERE kind = %b AND digest = %b", kind, digest))

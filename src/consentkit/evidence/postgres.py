@@ -93,6 +93,9 @@ class PostgresStore:
         self._name, self._parameters = Address.parse(url)
         if not read_only:
             self._parameters.setdefault("target_session_attrs", "read-write")
+        here = {"schema": sql.Identifier(self._name), "key": sql.Literal(_lock_key(self._name))}
+        self._reading = sql.SQL(_READ).format(**here).as_string() + HEAD
+        self._turning = sql.SQL(_WRITE).format(**here).as_string()
         self._create = create and not read_only
         self._read_only = read_only
         self._connection: psycopg.Connection | None = None
@@ -104,7 +107,7 @@ class PostgresStore:
     @contextmanager
     def view(self) -> Iterator[View]:
         """Read one consistent state; while the lock is held, the one that it protects."""
-        state = self._take_turn() if self._locked else self._begin(self._statement(_READ + HEAD))[0]
+        state = self._take_turn() if self._locked else self._begin(self._reading)[0]
         try:
             with self._explaining():
                 yield PostgresView(self._connect(), state.head)
@@ -116,13 +119,12 @@ class PostgresStore:
         """Read what a batch is built on, in one flight."""
         query = asked(histories, requests)
         if not self._locked:
-            state, found = self._begin(
-                self._statement(_READ + HEAD) + sql.SQL("; ") + query + sql.SQL("; ROLLBACK")
-            )
-            return basis_of(state.head, *found)
-        state = self._take_turn()
+            state, found = self._begin(f"{self._reading}; {query}; ROLLBACK")
+            return basis_of(state.head, found, histories, requests)
+        head = self._take_turn().head
         with self._explaining():
-            return basis_of(state.head, *_results(self._connect().execute(query)))
+            found = _results(_run(self._connect(), query))
+        return basis_of(head, found, histories, requests)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -246,7 +248,7 @@ class PostgresStore:
     def _take_turn(self) -> State:
         """Begin the transaction that holds the lock, unless it is under way."""
         if self._turn is None:
-            self._turn, _ = self._begin(self._statement(_WRITE + HEAD), at=-1)
+            self._turn, _ = self._begin(self._turning + HEAD, at=-1)
         return self._turn
 
     def _rollback(self) -> None:
@@ -259,7 +261,7 @@ class PostgresStore:
             except psycopg.Error:
                 self.release()
 
-    def _begin(self, statements: sql.Composed, at: int = 0) -> tuple[State, list[Rows]]:
+    def _begin(self, statements: str, at: int = 0) -> tuple[State, list[Rows]]:
         """Begin a transaction with the head that it finds, by its place among the results; returns the others, too.
 
         A connection may have died since it was last used, with the server or a firewall in between. Nothing has
@@ -268,7 +270,7 @@ class PostgresStore:
         again = self._connection is not None
         connection = self._connect()
         try:
-            found = _results(connection.execute(statements))
+            found = _results(_run(connection, statements))
             return self._checked(State.of(found.pop(at))), found
         except psycopg.Error as error:
             if not (again and connection.broken):
@@ -340,9 +342,6 @@ class PostgresStore:
             return LedgerUnavailable(what, remedy="check the name of the ledger; it may have been set aside")
         return LedgerUnavailable(what, remedy="check the server, the network, and the rights of the user")
 
-    def _statement(self, text: LiteralString) -> sql.Composed:
-        return sql.SQL(text).format(schema=sql.Identifier(self._name), key=_lock_key(self._name))
-
     # Connections
 
     def _connect(self) -> psycopg.Connection:
@@ -359,14 +358,18 @@ class PostgresStore:
                 remedy="check the URL of the ledger, the server and the network",
             ) from None
         try:
-            turn = self._statement(_WRITE)
-            prepare(connection, self._name, turn, create=self._create, read_only=self._read_only)
+            prepare(connection, self._name, self._turning, create=self._create, read_only=self._read_only)
         except BaseException as error:
             connection.close()
             if isinstance(error, psycopg.Error):
                 raise self._explained(error) from None
             raise
         return connection
+
+
+def _run(connection: psycopg.Connection, statements: str) -> psycopg.Cursor:
+    """Send statements in one message; they are made of constants, a checked name and literals that psycopg wrote."""
+    return connection.execute(statements.encode())
 
 
 def _results(cursor: psycopg.Cursor) -> list[Rows]:
