@@ -70,6 +70,9 @@ _CONFLICTS: Final = (
     errors.SerializationFailure,
     errors.DeadlockDetected,
 )
+_RIGHTS: Final = (
+    "who makes a ledger needs CREATE on the database, who writes to it owns the schema; see the docs"
+)
 _DAMAGE: Final = (errors.DataCorrupted, errors.IndexCorrupted)
 _QUOTED: Final = re.compile(r"""(["'])(?:(?!\1).)*\1""")
 _MISSING: Final = (errors.UndefinedTable, errors.InvalidSchemaName)
@@ -172,9 +175,13 @@ class PostgresStore:
         with self._explaining():
             if self._removed_by and connection.execute(_STILL_SEEN, (self._removed_by,)).fetchone():
                 return False
-            for table in ("opening", "held", "answered"):
-                vacuum = sql.SQL("VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) {}")
-                connection.execute(vacuum.format(sql.Identifier(self._name, table)))
+            said: list[str] = []
+            with _noticing(connection, said):
+                for table in ("opening", "held", "answered"):
+                    vacuum = sql.SQL("VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) {}")
+                    connection.execute(vacuum.format(sql.Identifier(self._name, table)))
+        if said:  # to whom a table does not belong the server says so, and that is all
+            raise LedgerUnavailable(f"{self._here} was not vacuumed: {said[0]}", remedy=_RIGHTS)
         self._removed_by = None
         return True
 
@@ -308,9 +315,7 @@ class PostgresStore:
                 changed = change(connection)
                 done = connection.execute("COMMIT")
         except psycopg.Error as error:
-            if (
-                error.diag.severity_nonlocalized == "ERROR"
-            ):  # the server is there, and has undone the transaction
+            if error.diag.severity_nonlocalized == "ERROR":  # the server lives, and has undone all
                 self._fail(error)
             self.release()
             raise OutcomeUnknown(f"{self._here}: the commit failed: {_gist(error)}") from None
@@ -338,9 +343,11 @@ class PostgresStore:
         what = f"{self._here}: {_gist(error)}"
         if isinstance(error, _DAMAGE):
             return LedgerCorrupt(what, remedy="restore the ledger from a backup")
+        if isinstance(error, errors.InsufficientPrivilege):
+            return LedgerUnavailable(what, remedy=_RIGHTS)
         if isinstance(error, _MISSING):
             return LedgerUnavailable(what, remedy="check the name of the ledger; it may have been set aside")
-        return LedgerUnavailable(what, remedy="check the server, the network, and the rights of the user")
+        return LedgerUnavailable(what, remedy="check the server and the network")
 
     # Connections
 
@@ -351,7 +358,10 @@ class PostgresStore:
 
     def _open(self) -> psycopg.Connection:
         try:
-            connection = _Connection.connect(make_conninfo(**self._parameters), autocommit=True)
+            # Statements that were prepared would be lost where a pooler hands out another session.
+            connection = _Connection.connect(
+                make_conninfo(**self._parameters), autocommit=True, prepare_threshold=None
+            )
         except psycopg.Error as error:
             raise LedgerUnavailable(
                 f"{self._here} cannot be reached: {_gist(error)}",
@@ -365,6 +375,21 @@ class PostgresStore:
                 raise self._explained(error) from None
             raise
         return connection
+
+
+@contextmanager
+def _noticing(connection: psycopg.Connection, said: list[str]) -> Iterator[None]:
+    """Gather what the server warns of meanwhile."""
+
+    def hear(diagnostic: psycopg.errors.Diagnostic) -> None:
+        if diagnostic.severity_nonlocalized == "WARNING":
+            said.append(_QUOTED.sub("...", diagnostic.message_primary or ""))
+
+    connection.add_notice_handler(hear)
+    try:
+        yield
+    finally:
+        connection.remove_notice_handler(hear)
 
 
 def _run(connection: psycopg.Connection, statements: str) -> psycopg.Cursor:
