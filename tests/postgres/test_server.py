@@ -387,7 +387,9 @@ def test_nothing_is_kept_in_a_session(open_ledger: OpenLedger) -> None:
     ledger = open_ledger()
     for number in range(8):  # psycopg prepares what it has run five times, unless told otherwise
         assert ledger.append(draft()).index == 2 + number
-        ledger._store._connect().execute("DISCARD ALL")  # type: ignore[attr-defined]
+        session = ledger._store._connect()  # type: ignore[attr-defined]
+        assert session.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
+        session.execute("DISCARD ALL")
     assert check(ledger) == 10
 
 
