@@ -32,6 +32,7 @@ from tests.consent.worlds import (
     MOVED,
     NARROWER,
     NOW,
+    PARTLY_IMPLIED,
     POLICY,
     REGIONS,
     WIDER,
@@ -53,6 +54,7 @@ resolve_module = import_module("consentkit.consent.resolve")
 accept, refuse = Answer(Control.ACCEPT_ALL), Answer(Control.REFUSE_ALL)
 NO_SIGNAL, GPC = Signals(), Signals(gpc=True)
 Law = Callable[[Any, Any], None]
+BELOW = (HISTORY, after(MIXED), after(PARTLY_IMPLIED))
 
 
 def refusal_is_never_open(resolve: Any, decide: Any) -> None:
@@ -336,6 +338,28 @@ def a_refusal_overridden_by_acknowledging_is_none(resolve: Any, decide: Any) -> 
     assert resolve(HISTORY, "ZA", unsigned, NO_SIGNAL, NOW).granted == {"necessary"}
 
 
+def saving_what_is_shown_leaves_nothing_to_ask(resolve: Any, decide: Any) -> None:
+    """Nor does accepting: whoever answers a notice is not shown it again, changed or not, in any model."""
+
+    @given(
+        decided(),
+        st.sampled_from(BELOW),
+        regions,
+        signals,
+        st.sampled_from((Control.SAVE, Control.ACCEPT_ALL)),
+    )
+    def law(before, history, region, signal, control):
+        policy, shown = history.current, resolve(history, region, before, signal, NOW)
+        every = {name: shown.allows(name) for name in policy.names - {"necessary"}}
+        models = [shown.regime.model_for(category) for category in policy.category_ids]
+        strictest = next(model for model in Model if model in models)
+        answer = Answer(control, policy.category_ids, every, every, notice=notice(strictest, policy))
+        after_it = decide(history, before, answer, shown.regime, NOW).decisions
+        assert resolve(history, region, after_it, signal, NOW).prompt == ()
+
+    law()
+
+
 def a_grant_that_may_not_take_effect_changes_nothing(resolve: Any, decide: Any) -> None:
     """With grants off, an answer can only take away."""
 
@@ -443,20 +467,32 @@ BROKEN: list[tuple[Law, str, str, str]] = [
     (
         a_refusal_overridden_by_acknowledging_is_none,
         "decision",
-        "self.before.blanket is None and self.model",
-        "self.model",
+        "own if blanket is None or (own is not None and own.time > blanket.time) else blanket",
+        "own",
     ),
     (
         a_refusal_overridden_by_acknowledging_is_none,
         "decision",
-        "stands = old is not None and (not old.granted or self._express(old, category))",
-        "stands = False",
+        "if not stands and self.model is not",
+        "if self.model is not",
     ),
     (
         a_grant_that_may_not_take_effect_changes_nothing,
         "decision",
         "self.services = {n: s for n, s in self.services.items() if not s.granted}",
         "pass",
+    ),
+    (
+        saving_what_is_shown_leaves_nothing_to_ask,
+        "decision",
+        "if on and category not in self.categories:",
+        "if False:",
+    ),
+    (
+        saving_what_is_shown_leaves_nothing_to_ask,
+        "decision",
+        "(not old.granted or self._lasts(old, category))\n        if waits",
+        "True\n        if waits",
     ),
     (only_what_is_new_is_told, "decision", "if _alike(before, after) and", "if before is after and"),
 ]
@@ -502,6 +538,9 @@ def test_law_fails_on_a_broken_copy(law: Law, where: str, old: str, new: str) ->
         law(resolve, decide)
 
 
+shown_on = dict.fromkeys(("preferences", "analytics", "marketing"), True)
+unchanged = Answer(Control.SAVE, (), shown_on, shown_on)
+less = Answer(Control.SAVE, (), {**shown_on, "marketing": False}, shown_on)
 EVENTS = [
     ((accept,), "FR", Event.GIVEN),
     ((refuse,), "FR", Event.REFUSED),
@@ -511,6 +550,9 @@ EVENTS = [
     ((accept, Answer(Control.REFUSE_ALL, ("marketing",))), "FR", Event.CHANGED),
     ((Answer(Control.ACKNOWLEDGE),), "ZA", Event.ACKNOWLEDGED),
     ((Answer(Control.ACKNOWLEDGE), refuse), "ZA", Event.WITHDRAWN),
+    ((unchanged,), "ZA", Event.ACKNOWLEDGED),
+    ((less,), "ZA", Event.OBJECTED),
+    ((unchanged, less), "ZA", Event.CHANGED),
 ]
 
 

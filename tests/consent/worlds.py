@@ -99,6 +99,7 @@ def _with_regime(name: str, version: str, **changes: Any) -> Policy:
 
 
 LONGER = _with_regime("opt-in", "7", consent_lifetime="24 months")
+PARTLY_IMPLIED = _with_regime("implied", "9", models={"marketing": "opt-in"})
 MIXED = _with_regime("opt-in", "8", models={"preferences": "opt-out"})
 
 HISTORY = PolicyHistory(POLICY)

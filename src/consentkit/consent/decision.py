@@ -118,6 +118,8 @@ class Decisions:
         return any(story.granted for story in self.stories())
 
 
+_UNTIL_ACKNOWLEDGED: Final = (Model.IMPLIED, Model.NOTICE)
+"""The models under which a banner stays until it is acknowledged."""
 _OPEN: Final = Story(granted=True, basis=Basis.EXPRESS, time=0, policy="")
 
 NOTHING: Final = Decisions()
@@ -320,16 +322,22 @@ class _Work:
 
     def _acknowledge(self, category: str) -> None:
         """Note an implied banner's acknowledgement: it overrides no refusal and replaces no express grant."""
-        old = self.before.categories.get(category)
-        stands = old is not None and (not old.granted or self._express(old, category))
-        if not stands and self.before.blanket is None and self.model is not Model.OPT_IN:
+        old = self._newest(category)
+        stands = old is not None and (
+            not old.granted or (old.basis is Basis.EXPRESS and self._lasts(old, category))
+        )
+        if not stands and self.model is not Model.OPT_IN:
             self.categories[category] = self._story(Basis.ACKNOWLEDGED, granted=True)
 
-    def _express(self, story: Story, category: str) -> bool:
-        """Whether a grant is an express one that still holds."""
+    def _newest(self, category: str) -> Story | None:
+        """What was decided last about a category, by itself or with everything."""
+        own, blanket = self.before.categories.get(category), self.before.blanket
+        return own if blanket is None or (own is not None and own.time > blanket.time) else blanket
+
+    def _lasts(self, story: Story, category: str) -> bool:
+        """Whether a grant still holds."""
         lasts = story.time + self.regime.consent_lifetime // MILLISECOND > self.now
-        covered = lasts and self.history.covers(story.policy, category)
-        return story.basis is Basis.EXPRESS and covered and not self.before.unreadable
+        return lasts and self.history.covers(story.policy, category) and not self.before.unreadable
 
     def _save(self, category: str) -> None:
         on, was_on = self.answer.choices.get(category, False), self.answer.shown.get(category, False)
@@ -340,6 +348,16 @@ class _Work:
         for service in self.policy.services_in(category):
             if service.id in self.answer.choices:
                 self._save_service(service.id, category_on=on, renewed=category in self.categories)
+        if on and category not in self.categories:
+            self._leave_on(category)
+
+    def _leave_on(self, category: str) -> None:
+        """Acknowledge what was shown on and left alone, where a banner waits for that; elsewhere it says nothing."""
+        old, model = self._newest(category), self.regime.model_for(category)
+        waits = model in _UNTIL_ACKNOWLEDGED and category not in self.regime.exempt
+        known = old is not None and (not old.granted or self._lasts(old, category))
+        if waits and not known and not self.before.unreadable:
+            self.categories[category] = self._story(Basis.ACKNOWLEDGED, granted=True)
 
     def _off_is_an_answer(self, category: str) -> bool:
         """Whether a toggle shown off and left off refuses: it does, unless a refusal of that name stands."""
@@ -408,4 +426,7 @@ def _event(granted_before: bool, after: Decisions, work: _Work) -> Event:
         if granted_before:
             return Event.WITHDRAWN
         return Event.REFUSED if work.model is Model.OPT_IN else Event.OBJECTED
-    return Event.CHANGED if granted_before else Event.GIVEN
+    if granted_before:
+        return Event.CHANGED
+    given = any(story.basis is Basis.EXPRESS for story in granted)
+    return Event.GIVEN if given else Event.OBJECTED
