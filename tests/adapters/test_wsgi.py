@@ -300,10 +300,15 @@ def test_consent_is_found_in_a_framework_request() -> None:
     assert Server().run(app, Call(headers=(("X-Region", "ZA"),))) == b"True"
 
 
+def never(environ: Any, start_response: Any) -> list[bytes]:
+    """An application that must not be reached."""
+    raise AssertionError(environ)
+
+
 def post(**environ: Any) -> str:
     """The status of a posted refusal, with changes to the environ."""
     server = Server()
-    server.run(None, Call("POST", "/consent/decision", (OWN, FORM), b"control=refuse"), **environ)
+    server.run(never, Call("POST", "/consent/decision", (OWN, FORM), b"control=refuse"), **environ)
     return server.starts[0][0]
 
 

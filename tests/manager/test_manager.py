@@ -45,6 +45,10 @@ class Browser:
         return self
 
 
+async def _nowhere(request):
+    """A callable that would have to be awaited."""
+
+
 def answer(manager, control, model=Model.OPT_IN, **more):
     notice = manager.notice("en", model)
     ref = NoticeRef(notice.digest, notice.policy, "en", model, notice.layout, notice.template)
@@ -300,6 +304,49 @@ def test_a_region_is_read_however_it_is_spelt(open_manager, found, region):
     assert claims(manager, decide(manager, browser, answer(manager, ACCEPT)).index)["region"] == region
 
 
+@pytest.mark.parametrize(
+    ("found", "right"),
+    [
+        ("France", "an ISO 3166 code"),
+        ("USA", "US (ISO 3166 does not use USA)"),
+        ("XX", "FR or US-CA"),
+        (7, "a text"),
+    ],
+)
+def test_a_region_that_is_none_is_told_once(open_manager, caplog, found, right):
+    """With what it should be; its visitors have the fallback's regime, and no record repeats the text."""
+    manager = open_manager(region=lambda request: found)
+    for _ in range(3):
+        assert manager.visit(Browser().request()).consent.region is None
+    [warning] = [record for record in caplog.records if "the region callable" in record.getMessage()]
+    assert repr(found) in warning.getMessage()
+    assert right in warning.getMessage()
+
+
+def test_unknown_texts_do_not_fill_the_log(open_manager, caplog):
+    """A callable that hands on what a client sent can give anything."""
+    texts = iter(f"nowhere {n}" for n in range(500))
+    manager = open_manager(region=lambda request: next(texts))
+    for _ in range(500):
+        manager.region(Browser().request())
+    assert len([record for record in caplog.records if "the region callable" in record.getMessage()]) == 64
+
+
+def test_nowhere_and_an_unknown_part_of_a_country_are_no_mistakes(open_manager, caplog):
+    """An address that nobody can place, and the armed forces' part of the United States."""
+    answers = iter(["", None, "US-AA"])
+    manager = open_manager(region=lambda request: next(answers))
+    assert [manager.region(Browser().request()) for _ in range(3)] == [None, None, "US-AA"]
+    assert "callable" not in caplog.text
+
+
+def test_a_language_that_the_policy_lacks_is_told_once(open_manager, caplog):
+    """The browser's own wishes decide then."""
+    manager = open_manager(language=lambda request: "tlh")
+    assert {manager.language(Browser().request()) for _ in range(3)} <= set(DOCUMENT["languages"])
+    assert caplog.text.count("'tlh', which is no language here") == 1
+
+
 def test_a_failing_event_hook_changes_nothing(open_manager, caplog):
     """The site's own hook cannot lose a decision."""
 
@@ -515,6 +562,7 @@ def test_witnesses_and_a_mark_are_the_ledgers(open_manager, tmp_path):
         ({"language": "en"}, "cannot be called"),
         ({"on_event": []}, "cannot be called"),
         ({"site_origins": "https://example.com"}, "give a list"),
+        ({"region": _nowhere}, "def, not async def"),
     ],
 )
 def test_an_option_that_is_meant_otherwise_is_explained(open_manager, options, says):

@@ -16,6 +16,7 @@ from consentkit.web.inject import Injector
 from consentkit.web.protocol import Manager
 from consentkit.web.request import Headers, Request
 from consentkit.web.unclaimed import Unclaimed
+from consentkit.web.wiring import check_wiring
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -37,10 +38,12 @@ class ConsentMiddleware:
 
     `manager` is a ConsentManager, or for an application of many sites a callable from host (lower-case, without
     port) to manager. For a host that it answers with None or a LookupError, the request passes, everything but
-    `necessary` is denied, no banner is shown, and an error is logged.
+    `necessary` is denied, no banner is shown, and an error is logged. Raises InvalidOption where the arguments are
+    swapped or something else.
     """
 
     def __init__(self, app: WSGIApplication, manager: Manager | Callable[[str], Manager | None]) -> None:
+        check_wiring(app, manager, "WSGI")
         self.app = app
         self._fronts = Fronts(manager)
 

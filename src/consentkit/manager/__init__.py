@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +34,7 @@ from consentkit.evidence.ledger import EventHook, system_clock
 from consentkit.evidence.record import disclosed
 from consentkit.evidence.witness import Witness
 from consentkit.keys import Keys
+from consentkit.manager._asking import Asking
 from consentkit.manager._drafts import choices_of, expiry_of
 from consentkit.manager._setup import (
     check_callables,
@@ -45,10 +45,8 @@ from consentkit.manager._setup import (
     options_of,
 )
 from consentkit.policy import Model, Policy, PolicyHistory
-from consentkit.policy.regions import canonical_region
 from consentkit.web.flood import Admission, Admit, retry_after
 from consentkit.web.jar import Jar
-from consentkit.web.language import language_of
 from consentkit.web.notices import PublishedNotices
 from consentkit.web.protocol import Decided, Options, Visit
 from consentkit.web.repeats import onces
@@ -59,7 +57,6 @@ __all__ = ["ConsentManager"]
 
 _log = logging.getLogger(__name__)
 
-_REGION: Final = re.compile(r"[A-Z]{2}(?:-[A-Z0-9]{1,3})?|[A-Z][A-Z-]{1,31}")
 _UNKNOWN: Final = NoticeRef("", "", "", Model.OPT_IN, "", "")
 """Stands for a notice that was never published here: it can be refused, not accepted."""
 
@@ -108,7 +105,8 @@ class ConsentManager:
         self.clock: Callable[[], int] = clock
         self.options: Options = options
         self.ledger: Ledger = ledger
-        self._keys, self._region, self._language, self._on_event = keys, region, language, on_event
+        self._keys, self._on_event = keys, on_event
+        self._asking = Asking(region, language, policy.languages)
         ledger.publish_policy(policy)
         self.history: PolicyHistory = PolicyHistory(policy, earlier_policies(policy, ledger.policies()))
         self._notices = PublishedNotices(self.history, ledger)
@@ -202,24 +200,11 @@ class ConsentManager:
 
     def region(self, request: Request) -> str | None:
         """Tell where the visitor is, as ISO 3166 writes it; None, and so the fallback, when nothing says."""
-        found = self._ask(self._region, request)
-        region = canonical_region(found) if isinstance(found, str) else ""
-        return region if _REGION.fullmatch(region) else None
+        return self._asking.region(request)
 
     def language(self, request: Request) -> str:
         """Choose one of the policy's languages for a request."""
-        chosen = self._ask(self._language, request)
-        return chosen if chosen in self.policy.languages else language_of(request, self.policy.languages)
-
-    def _ask(self, callable_: Callable[[Request], str | None] | None, request: Request) -> str | None:
-        """Call what the site gave us; a visitor must not see it fail."""
-        if callable_ is None:
-            return None
-        try:
-            return callable_(request)
-        except Exception:  # noqa: BLE001
-            _log.exception("%r failed; consentkit goes on without its answer", callable_)
-            return None
+        return self._asking.language(request)
 
     # Notices
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from inspect import iscoroutinefunction
 from os import PathLike
 from typing import Any, Final
 
@@ -71,6 +72,11 @@ def check_callables(**options: object) -> None:
             raise InvalidOption(
                 f"{name}={option!r} cannot be called",
                 remedy=f"give a function, such as {name}={_CALLABLES[name]}",
+            )
+        if iscoroutinefunction(option):
+            raise InvalidOption(
+                f"{name} is a coroutine function, and nobody would wait for it",
+                remedy=f"give a plain one (def, not async def), such as {name}={_CALLABLES[name]}",
             )
 
 
