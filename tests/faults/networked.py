@@ -23,7 +23,7 @@ from tests.postgres_server import PostgresServer, programs, running
 from tests.tcp_proxy import Cut, Proxy
 
 # What a client says when it reads, takes its turn, writes and commits.
-SAID = (b"READ ONLY", b"pg_advisory_xact_lock", b"INSERT INTO opening", b"COMMIT\0")
+SAID = (b"AS wanted (history)", b"pg_advisory_xact_lock", b"INSERT INTO opening", b"COMMIT\0")
 
 
 def unserved() -> str | None:

@@ -27,7 +27,12 @@ __all__ = ["events", "watched"]
 
 globals().update(reused(test_faults))
 
-BEGIN, HEAD, ROWS, COMMIT = b"READ ONLY", b"pg_advisory_xact_lock", b"INSERT INTO opening", b"COMMIT\0"
+BEGIN, HEAD, ROWS, COMMIT = (
+    b"AS wanted (history)",
+    b"pg_advisory_xact_lock",
+    b"INSERT INTO opening",
+    b"COMMIT\0",
+)
 
 
 @pytest.fixture

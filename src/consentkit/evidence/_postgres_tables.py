@@ -6,10 +6,10 @@ goes to the server in one flight, each table's rows as arrays, and so does all t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, LiteralString, NamedTuple
 
-from psycopg import Connection, sql
+from psycopg import Connection
 
 from consentkit.errors import InvalidProof, LedgerCorrupt
 from consentkit.evidence._postgres_schema import Rows, only_row
@@ -18,7 +18,7 @@ from consentkit.evidence.opening import Opening
 from consentkit.evidence.store import Answered, Basis, Batch, Head, Hold, Removal, Tail
 from consentkit.tlog import HASH_SIZE, Frontier
 
-__all__ = ["HEAD", "PostgresView", "State", "asked", "basis_of", "write"]
+__all__ = ["BASIS", "HEAD", "PostgresView", "State", "read_basis", "write"]
 
 HEAD: Final[LiteralString] = (
     "SELECT version, number, size, frontier, checkpoint, time FROM consentkit LEFT JOIN head ON true"
@@ -29,10 +29,24 @@ _KEY_ENTRIES: Final[LiteralString] = (
 )
 _TAILS: Final[LiteralString] = (
     "SELECT last.history, last.sequence, (SELECT line FROM entry WHERE entry.idx = last.idx)"
-    " FROM unnest({}::text[]) AS wanted (history) CROSS JOIN LATERAL ("
+    " FROM unnest(%b::text[]) AS wanted (history) CROSS JOIN LATERAL ("
     "SELECT * FROM opening WHERE opening.history = wanted.history ORDER BY sequence DESC LIMIT 1) AS last"
 )
-_ANSWERS: Final[LiteralString] = "SELECT * FROM answered WHERE key = ANY ({}::bytea[])"
+# All that a batch is built on, in one statement: that is one state of the ledger, one message there and one back. Its
+# values are no part of its text, so that a server that logs what it ends does not log pseudonyms.
+BASIS: Final[LiteralString] = (
+    "SELECT 0 AS kind, version::bigint, size, time, number::text, frontier, checkpoint"
+    " FROM {schema}.consentkit LEFT JOIN {schema}.head ON true"
+    " UNION ALL (SELECT 1, idx, NULL, NULL, NULL,"
+    " (SELECT line FROM {schema}.entry WHERE entry.idx = key_entry.idx), NULL"
+    " FROM {schema}.key_entry ORDER BY idx)"
+    " UNION ALL SELECT 2, last.sequence, NULL, NULL, last.history,"
+    " (SELECT line FROM {schema}.entry WHERE entry.idx = last.idx), NULL"
+    " FROM unnest(%b::text[]) AS wanted (history) CROSS JOIN LATERAL (SELECT * FROM {schema}.opening"
+    " WHERE opening.history = wanted.history ORDER BY sequence DESC LIMIT 1) AS last"
+    " UNION ALL SELECT 3, idx, expires, NULL, NULL, key, digest"
+    " FROM {schema}.answered WHERE key = ANY (%b::bytea[])"
+)
 # Whoever finds another head divides by zero, and nothing of what follows happens. One statement, since each costs
 # as much as a good many rows.
 _REST: Final[LiteralString] = (
@@ -106,27 +120,20 @@ class State(NamedTuple):
             raise LedgerCorrupt(f"the head of the ledger is damaged: {error.message}") from error
 
 
-def asked(histories: Collection[str], requests: Collection[bytes]) -> str:
-    """Return the queries for what a batch is built on, but for the head; `basis_of` reads what they find.
-
-    Their values are in the text, since only so several of them go to the server in one message.
-    """
-    parts: list[str] = [_KEY_ENTRIES]
-    if histories:
-        parts.append(_TAILS.format(sql.Literal(list(histories)).as_string()))
-    if requests:
-        parts.append(_ANSWERS.format(sql.Literal(list(requests)).as_string()))
-    return "; ".join(parts)
-
-
-def basis_of(
-    head: Head | None, found: Sequence[Rows], histories: Collection[str], requests: Collection[bytes]
-) -> Basis:
-    """Return what a batch is built on from what was found."""
-    rest = iter(found)
-    keys = tuple((index, line) for index, line in next(rest))
-    tails = _tails(next(rest)) if histories else {}
-    return Basis(head, keys, tails, _answered(next(rest)) if requests else {})
+def read_basis(rows: Rows) -> tuple[State, Basis]:
+    """Return what `BASIS` finds: the state of the ledger, and what a batch is built on."""
+    kinds: tuple[Rows, Rows, Rows, Rows] = ([], [], [], [])
+    for kind, *rest in rows:
+        kinds[kind].append(tuple(rest))
+    states, keys, tails, answered = kinds
+    state = State.of([(row[0], row[3], row[1], row[4], row[5], row[2]) for row in states])
+    basis = Basis(
+        state.head,
+        tuple((index, line) for index, _, _, _, line, _ in keys),
+        _tails([(history, sequence, line) for sequence, _, _, history, line, _ in tails]),
+        {key: Answered(key, digest, index, expires) for index, expires, _, _, key, digest in answered},
+    )
+    return state, basis
 
 
 def write(connection: Connection, batch: Batch) -> None:
@@ -193,7 +200,7 @@ class PostgresView:
         return self._head
 
     def tails(self, histories: Collection[str]) -> Mapping[str, Tail]:
-        return _tails(self._read(_TAILS.format("%b"), list(histories)))
+        return _tails(self._read(_TAILS, list(histories)))
 
     def key_entries(self) -> Iterator[tuple[int, bytes]]:
         return iter(self._read(_KEY_ENTRIES))
@@ -239,7 +246,8 @@ class PostgresView:
         return (Hold(name, placed, released, tuple(indexes)) for name, placed, released, indexes in rows)
 
     def answered(self, keys: Collection[bytes]) -> Mapping[bytes, Answered]:
-        return _answered(self._read(_ANSWERS.format("%b"), list(keys)))
+        rows = self._read("SELECT * FROM answered WHERE key = ANY (%b::bytea[])", list(keys))
+        return {row[0]: Answered._make(row) for row in rows}
 
     def checkpoints(self) -> Iterator[tuple[int, bytes]]:
         return iter(self._read("SELECT size, note FROM checkpoint ORDER BY size"))
@@ -251,10 +259,6 @@ class PostgresView:
 
 def _tails(rows: Rows) -> dict[str, Tail]:
     return {history: Tail(sequence, _commitment(line)) for history, sequence, line in rows}
-
-
-def _answered(rows: Rows) -> dict[bytes, Answered]:
-    return {row[0]: Answered._make(row) for row in rows}
 
 
 def _commitment(line: bytes | None) -> bytes:

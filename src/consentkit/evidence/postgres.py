@@ -37,8 +37,8 @@ from consentkit.errors import (
     LedgerUnavailable,
     OutcomeUnknown,
 )
-from consentkit.evidence._postgres_schema import MIGRATIONS, Rows, only_row, prepare
-from consentkit.evidence._postgres_tables import HEAD, PostgresView, State, asked, basis_of, write
+from consentkit.evidence._postgres_schema import MIGRATIONS, only_row, prepare
+from consentkit.evidence._postgres_tables import BASIS, HEAD, PostgresView, State, read_basis, write
 from consentkit.evidence._postgres_url import Address, beside
 from consentkit.evidence.store import Basis, Batch, View
 
@@ -98,6 +98,7 @@ class PostgresStore:
             self._parameters.setdefault("target_session_attrs", "read-write")
         here = {"schema": sql.Identifier(self._name), "key": sql.Literal(_lock_key(self._name))}
         self._reading = sql.SQL(_READ).format(**here).as_string() + HEAD
+        self._basis = sql.SQL(BASIS).format(**here).as_string().encode()
         self._turning = sql.SQL(_WRITE).format(**here).as_string()
         self._create = create and not read_only
         self._read_only = read_only
@@ -110,7 +111,7 @@ class PostgresStore:
     @contextmanager
     def view(self) -> Iterator[View]:
         """Read one consistent state; while the lock is held, the one that it protects."""
-        state = self._take_turn() if self._locked else self._begin(self._reading)[0]
+        state = self._take_turn() if self._locked else self._begin(self._reading)
         try:
             with self._explaining():
                 yield PostgresView(self._connect(), state.head)
@@ -119,15 +120,17 @@ class PostgresStore:
                 self._rollback()
 
     def basis(self, histories: Collection[str], requests: Collection[bytes]) -> Basis:
-        """Read what a batch is built on, in one flight."""
-        query = asked(histories, requests)
+        """Read what a batch is built on, by one statement."""
+        values = list(histories), list(requests)
+
+        def ask(connection: psycopg.Connection) -> tuple[State, Basis]:
+            return read_basis(connection.execute(self._basis, values, binary=True).fetchall())
+
         if not self._locked:
-            state, found = self._begin(f"{self._reading}; {query}; ROLLBACK")
-            return basis_of(state.head, found, histories, requests)
-        head = self._take_turn().head
+            return self._ask(ask)[1]
+        self._take_turn()
         with self._explaining():
-            found = _results(_run(self._connect(), query))
-        return basis_of(head, found, histories, requests)
+            return ask(self._connect())[1]
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -255,7 +258,7 @@ class PostgresStore:
     def _take_turn(self) -> State:
         """Begin the transaction that holds the lock, unless it is under way."""
         if self._turn is None:
-            self._turn, _ = self._begin(self._turning + HEAD, at=-1)
+            self._turn = self._begin(self._turning + HEAD)
         return self._turn
 
     def _rollback(self) -> None:
@@ -268,8 +271,19 @@ class PostgresStore:
             except psycopg.Error:
                 self.release()
 
-    def _begin(self, statements: str, at: int = 0) -> tuple[State, list[Rows]]:
-        """Begin a transaction with the head that it finds, by its place among the results; returns the others, too.
+    def _begin(self, statements: str) -> State:
+        """Begin a transaction with the head that the last of the statements finds."""
+
+        def ask(connection: psycopg.Connection) -> tuple[State, None]:
+            cursor = connection.execute(statements.encode())
+            while cursor.nextset():
+                pass
+            return State.of(cursor.fetchall()), None
+
+        return self._ask(ask)[0]
+
+    def _ask(self, ask: Callable[[psycopg.Connection], tuple[State, _T]]) -> tuple[State, _T]:
+        """Ask first of all for the state of the ledger, and for more.
 
         A connection may have died since it was last used, with the server or a firewall in between. Nothing has
         happened yet, so it is simply made anew.
@@ -277,8 +291,8 @@ class PostgresStore:
         again = self._connection is not None
         connection = self._connect()
         try:
-            found = _results(_run(connection, statements))
-            return self._checked(State.of(found.pop(at))), found
+            state, rest = ask(connection)
+            return self._checked(state), rest
         except psycopg.Error as error:
             if not (again and connection.broken):
                 self._fail(error)
@@ -286,7 +300,7 @@ class PostgresStore:
             self.release()
             raise
         self.release()
-        return self._begin(statements, at)
+        return self._ask(ask)
 
     def _checked(self, state: State) -> State:
         """Refuse a ledger that is not the one that it was. Whoever waited for the lock may find it changed."""
@@ -390,21 +404,6 @@ def _noticing(connection: psycopg.Connection, said: list[str]) -> Iterator[None]
         yield
     finally:
         connection.remove_notice_handler(hear)
-
-
-def _run(connection: psycopg.Connection, statements: str) -> psycopg.Cursor:
-    """Send statements in one message; they are made of constants, a checked name and literals that psycopg wrote."""
-    return connection.execute(statements.encode())
-
-
-def _results(cursor: psycopg.Cursor) -> list[Rows]:
-    """Return the rows of each query that was sent, without those that have none to return."""
-    found = []
-    while True:
-        if cursor.description is not None:
-            found.append(cursor.fetchall())
-        if not cursor.nextset():
-            return found
 
 
 def _lock_key(name: str) -> int:
