@@ -4,7 +4,7 @@ import argparse
 import platform
 import sys
 
-from benchmarks import audits, banner, consents, http, imports, ledger, middleware, postgres  # noqa: F401  each registers some
+from benchmarks import audits, banner, consents, http, imports, large, ledger, middleware, postgres  # noqa: F401  each registers some
 from benchmarks.core import REGISTRY, row, table
 
 
