@@ -9,6 +9,7 @@ import pytest
 
 from consentkit.adapters import asgi
 from consentkit.adapters.asgi import ConsentMiddleware, consent_from
+from consentkit.errors import LedgerUnavailable
 from tests.adapters.drivers import Call, receiver, scope_of
 from tests.web.sites import ADS, SESSION, Site
 
@@ -57,15 +58,130 @@ def sent_by(
 
 
 def test_other_scopes_pass() -> None:
-    """`lifespan` and whatever is to come are the application's and the server's."""
+    """Whatever is to come is the application's and the server's."""
     seen: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         seen.append((scope, receive, send))
 
-    scope = {"type": "lifespan"}
+    scope = {"type": "newer"}
     asyncio.run(ConsentMiddleware(app, Site())(scope, receiver, print))  # type: ignore[arg-type]
-    assert seen == [({"type": "lifespan"}, receiver, print)]
+    assert seen == [({"type": "newer"}, receiver, print)]
+
+
+# The lifespan of a server
+
+
+async def proper(scope: Any, receive: Any, send: Any) -> None:
+    """An application that has a lifespan."""
+    assert scope == {"type": "lifespan", "state": {}}
+    assert (await receive())["type"] == "lifespan.startup"
+    await send({"type": "lifespan.startup.complete"})
+    assert (await receive())["type"] == "lifespan.shutdown"
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+async def ignorant(scope: Any, receive: Any, send: Any) -> None:
+    """One that takes every scope for a request that it knows."""
+    raise KeyError("path")
+
+
+async def silent(scope: Any, receive: Any, send: Any) -> None:
+    """One that does nothing about other scopes."""
+
+
+async def curious(scope: Any, receive: Any, send: Any) -> None:
+    """One that takes the message for a request's body, and answers."""
+    await receive()
+    await send(start(HTML))
+
+
+async def eager(scope: Any, receive: Any, send: Any) -> None:
+    """One that answers at once."""
+    await send(start(HTML))
+
+
+def lived(app: App, site: Site, *, failing: bool = False) -> list[str]:
+    """Take an application through a server's life; give what it answered, and when the manager came to rest."""
+    told: list[str] = []
+    messages = ["lifespan.startup", "lifespan.shutdown"]
+
+    async def receive() -> Message:
+        return {"type": messages.pop(0)}
+
+    async def send(message: Message) -> None:
+        told.append(message["type"])
+
+    def rest() -> None:
+        told.append("rest")
+        if failing:
+            raise LedgerUnavailable("the disk is gone")
+
+    site.rest = rest  # type: ignore[method-assign]
+    asyncio.run(ConsentMiddleware(app, site)({"type": "lifespan", "state": {}}, receive, send))
+    assert messages == []
+    return told
+
+
+@pytest.mark.parametrize("app", [proper, ignorant, silent, curious, eager])
+def test_the_ledger_comes_to_rest_when_the_server_stops(app: App) -> None:
+    """Before the server hears that the application is done, whether or not that has a lifespan of its own."""
+    assert lived(app, Site()) == ["lifespan.startup.complete", "rest", "lifespan.shutdown.complete"]
+
+
+def test_a_ledger_that_does_not_come_to_rest_keeps_no_server_from_stopping(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is logged; nothing is lost by it."""
+    assert lived(proper, Site(), failing=True)[-1] == "lifespan.shutdown.complete"
+    assert "did not come to rest" in caplog.text
+
+
+def test_a_start_that_fails_is_the_applications_to_tell() -> None:
+    """Nothing is made up in its place, nor is its error taken away."""
+
+    async def failing(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        raise RuntimeError("no database")
+
+    with pytest.raises(RuntimeError, match="no database"):
+        lived(failing, Site())
+
+    async def polite(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "no database"})
+        raise RuntimeError("no database")
+
+    with pytest.raises(RuntimeError, match="no database"):
+        lived(polite, Site())
+
+
+def test_of_many_sites_those_that_were_visited_come_to_rest() -> None:
+    """A manager that never served a request here has nothing to finish here."""
+    sites = {"one.example": Site(), "two.example": Site()}
+
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await proper(scope, receive, send)
+        else:
+            await send(start())
+            await send(body(b""))
+
+    middleware = ConsentMiddleware(page, sites.get)
+    messages = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    async def send(message: Message) -> None:
+        """Nobody listens."""
+
+    async def life() -> None:
+        await middleware({**scope_of(Call()), "headers": [(b"host", b"two.example")]}, receive, send)
+        await middleware({"type": "lifespan", "state": {}}, receive, send)
+
+    asyncio.run(life())
+    assert {host: site.rests for host, site in sites.items()} == {"one.example": 0, "two.example": 1}
 
 
 def test_a_message_that_needs_no_change_is_the_very_same() -> None:

@@ -17,7 +17,7 @@ from tests.support import Server
 from tests.web.sites import Site
 
 SERVERS = {
-    "uvicorn": ("asgi_app", ("--lifespan", "off")),
+    "uvicorn": ("asgi_app", ()),
     "gunicorn": ("wsgi_app", ("--threads", "4", "--workers", "1")),
 }
 OWN = {"Sec-Fetch-Site": "same-origin"}
@@ -204,3 +204,18 @@ def test_the_state_names_the_ledgers_policy(browser: httpx.Client) -> None:
 def test_nothing_went_wrong_on_the_way(site: Server) -> None:
     """No traceback in what the server printed."""
     assert "Traceback" not in site.output
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_server_that_is_stopped_leaves_one_whole_file(server: str, serve: Any, tmp_path: Path) -> None:
+    """Nothing that it recorded is left beside the database, which can be copied as it is."""
+    write_keys(tmp_path / "keys", "example.com/log")
+    app, options = SERVERS[server]
+    env = {"CONSENTKIT_SITE": str(tmp_path)}
+    running: Server = serve(f"tests.adapters.served:{app}", server=server, options=options, env=env)
+    with httpx.Client(base_url=running.url, headers={"X-Region": "FR", **OWN}, timeout=20) as browser:
+        assert browser.post("/consent/decision", data=decision("accept")).status_code == 303
+    assert (tmp_path / "consent.db-wal").stat().st_size
+    running.stop()
+    assert not (tmp_path / "consent.db-wal").exists()
+    assert "Traceback" not in running.output

@@ -164,3 +164,32 @@ def test_where_no_thread_can_be_had_the_next_start_tries_again(
     follower.start()
     work.wait(1)
     follower.close(5)
+
+
+def test_resting_has_what_is_new_done_at_once() -> None:
+    """A pause is cut short, and the thread goes on afterwards."""
+    work = Work(Next(3600.0), Next(3600.0))
+    follower = follow(work)
+    follower.rest(5)
+    assert work.times == []
+    follower.wake()
+    follower.rest(20)
+    assert len(work.times) == 1
+    follower.wake()
+    follower.rest(20)
+    assert len(work.times) == 2
+    follower.wake()
+    follower.close(20)
+    assert len(work.times) == 3
+
+
+def test_resting_does_not_wait_for_what_fails_for_ever() -> None:
+    """A place that cannot be reached keeps nobody from stopping."""
+    work = Work(*[Next(3600.0, more=True)] * 3)
+    follower = follow(work)
+    follower.wake()
+    before = time.monotonic()
+    follower.rest(0.05)
+    assert time.monotonic() - before < 5
+    work.wait(1)
+    follower.close(20)

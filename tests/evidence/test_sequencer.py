@@ -156,3 +156,30 @@ def test_a_thread_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch)
             put(sequencer, 1)
     assert put(sequencer, 2).result(5) == 2
     sequencer.close()
+
+
+def test_it_rests_once_nothing_waits_and_nothing_is_being_done() -> None:
+    """And takes more afterwards; one that never worked rests at once."""
+    go, done = threading.Event(), threading.Event()
+
+    def process(items: Sequence[Item[Any]]) -> None:
+        go.wait(5)
+        echo(items)
+
+    sequencer = Sequencer(process)
+    sequencer.rest()
+    futures = [put(sequencer, number) for number in range(3)]
+
+    def rest() -> None:
+        sequencer.rest()
+        assert all(future.done() for future in futures)
+        done.set()
+
+    resting = threading.Thread(target=rest)
+    resting.start()
+    assert not done.wait(0.05)
+    go.set()
+    assert done.wait(5)
+    resting.join()
+    assert put(sequencer, 9).result(5) == 9
+    sequencer.close()

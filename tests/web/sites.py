@@ -114,6 +114,7 @@ class Site:
         self.history = PolicyHistory(current, tuple(earlier))
         self.options = Options(**options)
         self.clock = clock or (lambda: START)
+        self.rests = 0
         self.events: list[tuple[str, Mapping[str, object]]] = []
         self.log: list[tuple[Answer, Outcome]] = []
         self.failing: LedgerError | None = None
@@ -201,6 +202,10 @@ class Site:
     def log_file(self, name: str) -> bytes | None:
         """A log of one file."""
         return b"a checkpoint" if name == "checkpoint" else None
+
+    def rest(self) -> None:
+        """Count."""
+        self.rests += 1
 
     def emit(self, event: str, **data: object) -> None:
         """Remember."""

@@ -3,15 +3,18 @@
     app = ConsentMiddleware(app, manager)
 
 Put it outside of whatever sets cookies (sessions included) and inside of whatever compresses. Needs asyncio:
-storage never holds up the event loop, since a decision waits for its record in the ledger's own thread.
+storage never holds up the event loop, since a decision waits for its record in the ledger's own thread. When the
+server stops, the ledger's files are brought in order; it stays usable, since who opened a manager closes it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from consentkit.errors import ConsentkitError
 from consentkit.web.exchange import KEY, Exchange, Started, consent_from, exchange_from
 from consentkit.web.front import Fronts
 from consentkit.web.inject import Injector
@@ -21,6 +24,8 @@ from consentkit.web.unclaimed import Unclaimed
 from consentkit.web.wiring import check_wiring
 
 __all__ = ["ConsentMiddleware", "consent_from", "exchange_from"]
+
+_log = logging.getLogger("consentkit.asgi")
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -52,6 +57,9 @@ class ConsentMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection or request."""
         kind = scope["type"]
+        if kind == "lifespan":
+            await _Lifespan(receive, send, self._fronts).run(self.app, scope)
+            return
         if kind not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
@@ -125,6 +133,54 @@ async def _read(receive: Receive, limit: int) -> bytes | None:
         body += message.get("body", b"")
         more = message.get("more_body", False)
     return bytes(body[:limit])
+
+
+class _NotLifespanError(Exception):
+    """An application answers the server's start as if it were a request."""
+
+
+class _Lifespan:
+    """The application's lifespan, or one in place of it: some servers end in a way that tells nobody else."""
+
+    def __init__(self, receive: Receive, send: Send, fronts: Fronts) -> None:
+        self._receive, self._send, self._fronts = receive, send, fronts
+        self._received = 0
+        self._answered = False
+
+    async def run(self, app: App, scope: Scope) -> None:
+        """Let the application handle its lifespan; one that knows of none has it handled here."""
+        try:
+            await app(scope, self._get, self._put)
+        except _NotLifespanError:
+            pass
+        except Exception:
+            if self._answered or self._received:
+                raise
+            _log.debug("the application has no lifespan", exc_info=True)
+        if self._answered:
+            return
+        if not self._received:
+            await self._receive()
+        await self._send({"type": "lifespan.startup.complete"})
+        await self._receive()
+        await self._put({"type": "lifespan.shutdown.complete"})
+
+    async def _get(self) -> Message:
+        message = await self._receive()
+        self._received += 1
+        return message
+
+    async def _put(self, message: Message) -> None:
+        kind = message["type"]
+        if not kind.startswith("lifespan."):
+            raise _NotLifespanError
+        self._answered = True
+        if kind.startswith("lifespan.shutdown."):
+            try:
+                await asyncio.to_thread(self._fronts.rest)
+            except ConsentkitError:
+                _log.exception("a ledger did not come to rest; what was answered is durable all the same")
+        await self._send(message)
 
 
 def _websocket_send(exchange: Exchange, send: Send) -> Send:

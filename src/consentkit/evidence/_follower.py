@@ -52,13 +52,14 @@ class Follower:
         self._news = False
         self._closed = False
         self._next = 0.0
+        self._busy = False
         self._thread: Thread | None = None
 
     def wake(self) -> None:
         """Say that there is news."""
         with self._wake:
             self._news = True
-            self._wake.notify()
+            self._wake.notify_all()
 
     def start(self) -> None:
         """Start the thread, if there is anything for it to do."""
@@ -72,11 +73,19 @@ class Follower:
                 self._thread = None
                 _log.warning("the thread %s cannot start", self._name, exc_info=True)
 
+    def rest(self, seconds: float) -> None:
+        """Have what is new done at once, and return once that is over, or after `seconds`; it may go on afterwards."""
+        self.start()
+        with self._wake:
+            self._next = 0.0
+            self._wake.notify_all()
+            self._wake.wait_for(lambda: self._thread is None or not (self._news or self._busy), seconds)
+
     def close(self, seconds: float) -> None:
         """Have what is new done once more, and return once that is over; wait no longer than `seconds` for it."""
         with self._wake:
             self._closed = True
-            self._wake.notify()
+            self._wake.notify_all()
             thread = self._thread
         if thread is not None and thread is not current_thread():
             thread.join(seconds)
@@ -87,6 +96,8 @@ class Follower:
             with self._wake:
                 self._next = time.monotonic() + following.seconds
                 self._news = self._news or (following.more and not self._closed)
+                self._busy = False
+                self._wake.notify_all()
 
     def _wait(self) -> bool:
         """Wait until something is to be done, and say so; once closed, what is new is done at once and last."""
@@ -96,8 +107,8 @@ class Follower:
                 if self._news and left <= 0:
                     break
                 self._wake.wait(left if self._news else None)
-            news, self._news = self._news, False
-            return news
+            self._busy, self._news = self._news, False
+            return self._busy
 
     def _guarded(self) -> Next:
         try:

@@ -24,6 +24,7 @@ from consentkit.errors import (
     LedgerError,
     LedgerUnavailable,
 )
+from consentkit.evidence._exits import close_at_exit, forget
 from consentkit.evidence._forks import follow
 from consentkit.evidence._gone import Fate
 from consentkit.evidence._inside import Inside
@@ -39,7 +40,7 @@ from consentkit.evidence.batch import (
     remembered,
 )
 from consentkit.evidence.current import Current, current, fold, records
-from consentkit.evidence.entry import KeyEntry, NoticeEntry, PolicyEntry, PredecessorEntry, is_field
+from consentkit.evidence.entry import KeyEntry, NoticeEntry, PolicyEntry, PredecessorEntry
 from consentkit.evidence.export import Progress, export
 from consentkit.evidence.heads import with_cosignatures
 from consentkit.evidence.keyring import keyring_of
@@ -48,7 +49,7 @@ from consentkit.evidence.outside import Outside
 from consentkit.evidence.publication import log_file
 from consentkit.evidence.receipt import Receipt, make_receipt
 from consentkit.evidence.record import RecordDraft, disclosed, parse_record
-from consentkit.evidence.removal import Erasure, Expiry, Placing, Releasing, recorded_at
+from consentkit.evidence.removal import Erasure, Expiry, Placing, Releasing, check_field, recorded_at
 from consentkit.evidence.sequencer import QUEUE_LIMIT, Item, Sequencer, settle
 from consentkit.evidence.spool import default_spool
 from consentkit.evidence.store import Hold, Store, View, open_store
@@ -68,7 +69,6 @@ LAG_SECONDS: Final = 60.0
 """How long, at most, a process goes on believing in a record that another one erased."""
 
 _SCRUB_PAUSES: Final = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5)
-_FIELD_REMEDY: Final = "1 to 256 letters, digits and . _ : / + = - make one, and everybody may read it"
 _URGENT: Final = frozenset({"refused", "withdrawn", "objected"})
 
 
@@ -110,6 +110,7 @@ class Ledger(Writer):
         )  # fmt: skip
         self._spooling = Spooling(spool or default_spool(url), self._write, clock, self._emit)
         follow(inside)
+        close_at_exit(self)
 
     @classmethod
     def open(
@@ -176,12 +177,23 @@ class Ledger(Writer):
         self.close()
 
     def close(self) -> None:
-        """Record what is queued, then let go of the store. The ledger takes no more decisions."""
+        """Record what is queued, then let go of the store. Done by itself when the interpreter ends.
+
+        A process that is killed closes nothing; what it answered is durable, some of it in an embedded store's `-wal`.
+        """
+        forget(self)
         self._sequencer.close()
         self._spooling.close()
         self._outside.close()
         with self._gate:
             self._closed = True
+            self._store.release()
+
+    def rest(self) -> None:
+        """Record what is queued and let go of the store as `close` does; whoever comes next connects anew."""
+        self._sequencer.rest()
+        self._outside.rest()
+        with self._gate:
             self._store.release()
 
     # What is there
@@ -395,7 +407,7 @@ class Ledger(Writer):
 
         Raises LedgerError when a hold is on one of the records, and for a reason that no entry can carry.
         """
-        _check_field(reason, "reason")
+        check_field(reason, "reason")
         self._spooling.drain()
         histories = (history,) if isinstance(history, str) else tuple(dict.fromkeys(history))
         erased = self._act(Erasure(histories, reason, self._random))
@@ -420,7 +432,7 @@ class Ledger(Writer):
         It is on the records that there are now, of these histories and at these indexes. `hold_id` is a name that
         everybody may read. Raises LedgerError for one that was used before, and when there is no such record.
         """
-        _check_field(hold_id, "name of a hold")
+        check_field(hold_id, "name of a hold")
         names = (histories,) if isinstance(histories, str) else tuple(histories)
         return self._act(Placing(hold_id, names, tuple(indexes)))
 
@@ -491,8 +503,3 @@ class Ledger(Writer):
                 except LedgerError as error:
                     told.append(error)
         return told
-
-
-def _check_field(text: str, what: str) -> None:
-    if not is_field(text):
-        raise LedgerError(f"{text[:80]!r} cannot be the {what}", remedy=_FIELD_REMEDY)

@@ -45,6 +45,7 @@ class Outside:
         self._submitters = tuple(Submitter(witness, source, emit) for witness in witnesses)
         self._mark: Mark | None = None
         self._checked = False
+        self._used = True
         self._keeper: MarkKeeper | None = None
         followers = [
             Follower(one.step, f"consentkit-witness {one.witness.key.name}") for one in self._submitters
@@ -97,6 +98,7 @@ class Outside:
 
     def wake(self) -> None:
         """Say that there is a new head."""
+        self._used = True
         for follower in self._followers:
             follower.wake()
 
@@ -112,11 +114,17 @@ class Outside:
             follower.start()
 
     def reset(self) -> None:
-        """Begin anew in a process that has just been forked."""
+        """Begin anew in a process that has just been forked; the mark is the parent's until this one writes."""
+        self._used = False
         for submitter in self._submitters:
             submitter.reset()
         for follower in self._followers:
             follower.reset()
+
+    def rest(self) -> None:
+        """Let everybody come up to date, for a few seconds at most."""
+        for follower in self._followers:
+            follower.rest(_GRACE_SECONDS)
 
     def close(self) -> None:
         """Let everybody finish, for a few seconds at most; the mark is brought up to date whatever happens."""
@@ -124,5 +132,5 @@ class Outside:
             follower.close(0)
         for follower in self._followers:
             follower.close(_GRACE_SECONDS)
-        if self._keeper is not None:
+        if self._keeper is not None and self._used:
             self._keeper.step()

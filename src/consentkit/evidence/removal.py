@@ -14,17 +14,34 @@ from attrs import field, frozen
 
 from consentkit.errors import LedgerError
 from consentkit.evidence._encoding import parse_time
-from consentkit.evidence.entry import ErasedEntry, ExpiredEntry, HoldEntry
+from consentkit.evidence.entry import ErasedEntry, ExpiredEntry, HoldEntry, is_field
 from consentkit.evidence.opening import Opening
 from consentkit.evidence.record import parse_record
 from consentkit.evidence.store import Hold, View
 
-__all__ = ["MAX_SKEW", "Action", "Erasure", "Expiry", "Placing", "Plan", "Releasing", "recorded_at"]
+__all__ = [
+    "MAX_SKEW",
+    "Action",
+    "Erasure",
+    "Expiry",
+    "Placing",
+    "Plan",
+    "Releasing",
+    "check_field",
+    "recorded_at",
+]
 
 MAX_SKEW: Final = 300_000
 """How far a record's time may lie behind the newest record's, in milliseconds."""
 
 _SHUFFLE_BYTES: Final = 16
+_FIELD_REMEDY: Final = "1 to 256 letters, digits and . _ : / + = - make one, and everybody may read it"
+
+
+def check_field(text: str, what: str) -> None:
+    """Refuse a reason or a hold's name that no entry can carry. Raises LedgerError."""
+    if not is_field(text):
+        raise LedgerError(f"{text[:80]!r} cannot be the {what}", remedy=_FIELD_REMEDY)
 
 
 @frozen

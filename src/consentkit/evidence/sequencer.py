@@ -96,6 +96,7 @@ class Sequencer(Generic[W]):
         self._wake = Condition()
         self._queue: deque[Item[W]] = deque()
         self._thread: Thread | None = None
+        self._busy = False
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -116,7 +117,7 @@ class Sequencer(Generic[W]):
             if self._thread is None:
                 self._thread = self._start()
             self._queue.append(item)
-            self._wake.notify()
+            self._wake.notify_all()
 
     def _start(self) -> Thread:
         _require_threads()
@@ -134,9 +135,17 @@ class Sequencer(Generic[W]):
     def _take(self) -> list[Item[W]]:
         """Wait for items and take what is there; nothing once closed and empty."""
         with self._wake:
+            self._busy = False
+            self._wake.notify_all()
             while not self._queue and not self._closed:
                 self._wake.wait()
+            self._busy = bool(self._queue)
             return [self._queue.popleft() for _ in range(min(len(self._queue), self._max_batch))]
+
+    def rest(self) -> None:
+        """Return once nothing waits and nothing is being dealt with; more may come afterwards."""
+        with self._wake:
+            self._wake.wait_for(lambda: not self._queue and not self._busy)
 
     def close(self) -> None:
         """Take no more items, and return once those that wait are dealt with."""

@@ -177,8 +177,12 @@ class ConsentManager:
         self.close()
 
     def close(self) -> None:
-        """Write what is waiting and close the ledger."""
+        """Write what is waiting and close the ledger. Done by itself when the interpreter ends."""
         self.ledger.close()
+
+    def rest(self) -> None:
+        """Write what is waiting and let go of the ledger until somebody comes again."""
+        self.ledger.rest()
 
     @property
     def policy(self) -> Policy:

@@ -206,6 +206,12 @@ class Fronts:
             front = self._fronts[id(manager)] = Front(manager)  # which keeps it, and with it its id
         return front
 
+    def rest(self) -> None:
+        """Have every manager that served a request finish what it writes: the server stops."""
+        for front in (self.single, *self._fronts.values()):
+            if front is not None:
+                front.manager.rest()
+
     def _miss(self, host: str) -> None:
         if host not in self._missed and len(self._missed) < _KEPT:
             self._missed.add(host)

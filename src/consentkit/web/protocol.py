@@ -179,5 +179,8 @@ class Manager(Protocol):
     def log_file(self, name: str) -> bytes | None:
         """Give one file of the public log, as c2sp.org/tlog-tiles names them; None for what is not there."""
 
+    def rest(self) -> None:
+        """Finish what is to be written, and let go of connections until the next request: the server stops."""
+
     def emit(self, event: str, **data: object) -> None:
         """Tell the site's event hook that something happened; `data` holds nothing personal."""
