@@ -104,11 +104,11 @@ def test_one_that_cannot_be_closed_does_not_keep_the_others_open(
     """It is logged."""
     closed: list[str] = []
 
-    class Broken:
+    class Broken(_exits.Closable):
         def close(self) -> None:
             raise OSError("no disk")
 
-    class Sound:
+    class Sound(_exits.Closable):
         def close(self) -> None:
             closed.append("sound")
 

@@ -5,18 +5,27 @@ from __future__ import annotations
 import atexit
 import logging
 import weakref
-from typing import Protocol
+from types import TracebackType
+from typing import Self
 
 __all__ = ["Closable", "close_at_exit", "forget"]
 
 _log = logging.getLogger(__name__)
 
 
-class Closable(Protocol):
-    """Something that has work to finish before its process ends."""
+class Closable:
+    """Something that has work to finish: at the end of a `with`, or before its process ends."""
 
     def close(self) -> None:
         """Finish; in a process that was forked off and has not used it, there is nothing to do."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 _known: weakref.WeakSet[Closable] = weakref.WeakSet()

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from os import PathLike
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from consentkit.errors import (
@@ -24,7 +23,7 @@ from consentkit.errors import (
     LedgerError,
     LedgerUnavailable,
 )
-from consentkit.evidence._exits import close_at_exit, forget
+from consentkit.evidence._exits import Closable, close_at_exit, forget
 from consentkit.evidence._forks import follow
 from consentkit.evidence._gone import Fate
 from consentkit.evidence._inside import Inside
@@ -77,7 +76,7 @@ def system_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Ledger(Writer):
+class Ledger(Writer, Closable):
     """A consent log that is open for appending. Make one with `open`; it may be shared by threads.
 
     A process that is forked off may go on using it: the child connects and starts its thread by itself.
@@ -167,14 +166,6 @@ class Ledger(Writer):
             ledger.close()
             raise
         return ledger
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Record what is queued, then let go of the store. Done by itself when the interpreter ends.
