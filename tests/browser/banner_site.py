@@ -23,7 +23,7 @@ class Site:
     """Serves `/` with the banner, and consentkit's addresses below `/consent`, on a loopback port.
 
     `fault` makes posts fail: a status code, or "gone" to hang up. `answer` is merged into what a post answers as
-    JSON. `gate`, when cleared, holds posts back. `posts` are the forms that arrived, `pages` counts loads of `/`.
+    JSON. `keep` is the `Set-Cookie` of such an answer. `gate`, when cleared, holds posts back. `posts` are the forms that arrived, `pages` counts loads of `/`.
     """
 
     def __init__(self, region: str = "FR", policy: Policy = POLICY, **options: Any) -> None:
@@ -37,6 +37,7 @@ class Site:
         self.decisions: Decisions = options.get("decisions", NOTHING)
         self.fault: int | str | None = None
         self.answer: dict[str, Any] = {}
+        self.keep = "consent=1.something; Path=/"
         self.gate = threading.Event()
         self.gate.set()
         self.posts: list[dict[str, list[str]]] = []
@@ -126,7 +127,7 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
                 return
             said = site.post(self.headers["Content-Type"], body)
             if "json" in self.headers.get("Accept", ""):
-                self._send(200, "application/json", json.dumps(said).encode())
+                self._send(200, "application/json", json.dumps(said).encode(), **{"Set-Cookie": site.keep})
             else:
                 self._send(303, "text/plain", b"", Location=self.headers.get("Referer", "/"))
 

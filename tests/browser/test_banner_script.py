@@ -245,6 +245,25 @@ def test_a_refusal_that_only_this_browser_knows_is_told(open_site) -> None:
     assert not page.is_visible("#ck-box")
 
 
+@pytest.mark.parametrize("value", ["accept", "refuse"])
+def test_a_choice_whose_cookie_the_browser_drops_is_not_called_saved(open_site, value: str) -> None:
+    """As one that is Secure is dropped over plain http, without a word; here it is another site's."""
+    page, site = open_site("FR")
+    site.keep = "consent=1.something; Path=/; Domain=example.org"
+    page.click(f"#ck-first [value={value}]")
+    said(page, "could not be kept")
+    assert "saved" not in page.locator(".ck-say").inner_text()
+
+
+def test_a_refusal_that_neither_server_nor_browser_keeps_is_told(open_site) -> None:
+    """The script's own cookie may be dropped as well."""
+    page, site = open_site("FR")
+    site.fault = 400
+    page.evaluate("Object.defineProperty(document, 'cookie', {get: () => '', set: () => {}})")
+    page.click("#ck-first [value=refuse]")
+    said(page, "could not be kept")
+
+
 def test_a_grant_that_was_dropped_is_asked_again_with_the_present_choices(open_site) -> None:
     """The page may be older than the policy, so the choices are fetched anew."""
     page, site = open_site("FR")

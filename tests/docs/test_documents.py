@@ -117,6 +117,23 @@ def test_the_readme_names_every_command() -> None:
     assert sorted(table) == sorted(all_commands(app))
 
 
+def test_every_event_is_explained() -> None:
+    """A hook's author looks for its name there."""
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "src").glob("**/*.py")]
+    named = {name for source in sources for name in re.findall(r'emit\("([^"{]+)"', source)}
+    table = (ROOT / "docs/events.md").read_text(encoding="utf-8").partition("## The log")[0]
+    told = {
+        name
+        for row in table.splitlines()
+        if row.startswith("| `")
+        for name in re.findall(r"`([a-z]+\.[a-z_]+)`", row)
+    }
+    assert len(named) >= 10
+    assert named <= told
+    written = "".join(sources)
+    assert not [n for n in told if f'"{n}"' not in written and f'"{n.partition(".")[0]}.{{' not in written]
+
+
 def all_commands(group: click.Group, prefix: str = "") -> list[str]:
     """Return the full names of the commands below ``group``."""
     context = click.Context(group)

@@ -1,18 +1,19 @@
 """A request's way through the application and back: only what must change is changed."""
 
+import json
 import logging
 from types import SimpleNamespace
 
 import pytest
 
 from consentkit.errors import ConsentRequired, MissingMiddleware
-from consentkit.policy import Model
+from consentkit.policy import Model, Policy
 from consentkit.web.exchange import KEY, Exchange, consent_from, exchange_from
 from consentkit.web.front import Front, Fronts, notice_model
 from consentkit.web.request import Headers
 from consentkit.web.unclaimed import NecessaryOnly, Unclaimed
 from tests.support import Clock
-from tests.web.sites import ADS, ANALYTICS, SESSION, UNKNOWN, Site, front, policy, request
+from tests.web.sites import ADS, ANALYTICS, SESSION, UNKNOWN, Site, document, front, policy, request
 
 PAGE = b"<html><head></head><body>text</body></html>"
 HTML = (b"content-type", b"text/html")
@@ -426,9 +427,22 @@ def test_an_undeclared_cookie_is_told_to_the_log_once(caplog: pytest.LogCaptureF
     with caplog.at_level(logging.INFO, "consentkit.web"):
         for _ in range(3):
             made = Exchange(site, lambda raw: raw, request("GET", "/", [FR]))
-            made.start(200, [JSON, cookie(UNKNOWN), cookie(ADS)])
+            made.start(200, [JSON, cookie(UNKNOWN), cookie("counter=2; Max-Age=86400"), cookie(ADS)])
     told = [(record.levelname, record.getMessage()) for record in caplog.records]
-    assert [level for level, _ in told] == ["INFO", "WARNING"]
+    assert [level for level, _ in told] == ["INFO", "WARNING", "WARNING"]
     assert "'ad_uid' of adnet is kept back" in told[0][1]
     assert "'mystery'" in told[1][1]
-    assert '{"name": "mystery", "lifetime": "1 year"}' in told[1][1]
+    changed = document()
+    for entry in ('{"name": "mystery", "lifetime": "session"}', '{"name": "counter", "lifetime": "1 day"}'):
+        assert sum(entry in text for _, text in told) == 1
+        changed["services"]["pagecount"]["cookies"].append(json.loads(entry))
+    assert Policy.from_dict(changed).service_for_cookie("counter").id == "pagecount"
+
+
+def test_names_without_end_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """An application may put a visitor's number into a name."""
+    site = front(Site())
+    with caplog.at_level(logging.INFO, "consentkit.web"):
+        for n in range(1100):
+            Exchange(site, lambda raw: raw, request()).start(200, [JSON, cookie(f"visitor_{n}=1")])
+    assert len(caplog.records) == 1024

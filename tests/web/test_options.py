@@ -52,6 +52,15 @@ def test_a_shared_domain_is_a_domain(domain: str) -> None:
         Options(shared_domain=domain)
 
 
+@pytest.mark.parametrize(
+    "hosts", ["dev.example.com", ["dev.example.com:8000"], ["http://dev.example.com"], ["a b"]]
+)
+def test_an_insecure_host_is_a_host(hosts: object) -> None:
+    """Neither an origin nor one text, whose letters would be taken for hosts."""
+    with pytest.raises(InvalidOption, match="insecure_hosts"):
+        Options(insecure_hosts=hosts)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", ["max_body", "expire_cap"])
 def test_caps_are_positive(name: str) -> None:
     """A cap of nothing would switch a duty off."""

@@ -24,6 +24,12 @@ def accepted(*headers: tuple[str, str], scheme: str = "https", host: str = HOST,
     return True
 
 
+def returning(referer: str, *, host: str = HOST, scheme: str = "https", **options: object) -> str:
+    """Where a post from that page leads."""
+    asked = request(headers=[("referer", referer)], host=host, scheme=scheme)
+    return return_path(asked, Options(**options))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("value", "taken"),
     [
@@ -112,7 +118,7 @@ def test_T20_a_malformed_host_matches_no_origin() -> None:
 )
 def test_T21_the_visitor_returns_to_the_page_of_the_form(referer: str, path: str) -> None:
     """Path and query of a page on the same host."""
-    assert return_path(request(headers=[("referer", referer)])) == path
+    assert returning(referer) == path
 
 
 @pytest.mark.parametrize(
@@ -141,23 +147,32 @@ def test_T21_the_visitor_returns_to_the_page_of_the_form(referer: str, path: str
 )
 def test_T21_anything_else_returns_to_the_root(referer: str) -> None:
     """Tabs, backslashes, controls, other hosts, users in the address: none of it leads anywhere."""
-    assert return_path(request(headers=[("referer", referer)])) == "/"
+    assert returning(referer) == "/"
+
+
+def test_T21_behind_a_proxy_that_rewrites_host_the_visitor_returns_too() -> None:
+    """The page is on the configured origin, whatever host the application sees."""
+    origin = "https://www.example.com"
+    rewritten = {"host": "127.0.0.1:8000", "scheme": "http", "site_origins": [origin]}
+    assert returning(f"{origin}/news", **rewritten) == "/news"  # type: ignore[arg-type]
+    assert returning(f"{EVIL}/news", **rewritten) == "/"  # type: ignore[arg-type]
+    assert returning(f"{origin}/news", host="a b", site_origins=[origin]) == "/news"
 
 
 def test_T21_no_referer_or_two_return_to_the_root() -> None:
     """What is not said once is not known."""
-    assert return_path(request()) == "/"
+    assert return_path(request(), Options()) == "/"
     twice = [("referer", f"{OWN}/a"), ("referer", f"{OWN}/b")]
-    assert return_path(request(headers=twice)) == "/"
-    assert return_path(request(headers=[("referer", "https:///a")], host="a b")) == "/"
+    assert return_path(request(headers=twice), Options()) == "/"
+    assert return_path(request(headers=[("referer", "https:///a")], host="a b"), Options()) == "/"
 
 
 def test_T25_the_root_is_the_mount_point() -> None:
     """An application under a prefix returns to its own front page."""
-    assert return_path(request(root_path="/app")) == "/app/"
-    assert return_path(request(root_path="/caf\u00e9 x")) == "/caf%C3%A9%20x/"
-    assert return_path(request(root_path="//evil.example")) == "/evil.example/"
-    assert return_path(request(root_path="/\\evil\r\n")) == "/%5Cevil%0D%0A/"
+    assert return_path(request(root_path="/app"), Options()) == "/app/"
+    assert return_path(request(root_path="/caf\u00e9 x"), Options()) == "/caf%C3%A9%20x/"
+    assert return_path(request(root_path="//evil.example"), Options()) == "/evil.example/"
+    assert return_path(request(root_path="/\\evil\r\n"), Options()) == "/%5Cevil%0D%0A/"
 
 
 @given(st.binary(max_size=60))
@@ -165,7 +180,7 @@ def test_T21_any_referer_gives_a_path_on_this_host(value: bytes) -> None:
     """No browser reads the result as another host's address."""
     for raw in (value, f"{OWN}/".encode() + value, OWN.encode() + value):
         asked = Request("POST", "/", "", [(b"host", HOST.encode()), (b"referer", raw)], "https")
-        path = return_path(asked)
+        path = return_path(asked, Options())
         assert path.startswith("/")
         assert not path.startswith(("//", "/\\"))
         assert all(0x20 < ord(c) < 0x7F and c != "\\" for c in path)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consentkit.web.place import Place
 from consentkit.web.protocol import Options
 from consentkit.web.request import Request, parse_authority
 from tests.web.sites import request
@@ -81,15 +82,7 @@ def test_two_hosts_are_none() -> None:
 def test_T17_only_loopback_over_http_is_insecure(host: str, scheme: str, secure: bool) -> None:
     """Anywhere else the cookie keeps its `__Host-` prefix."""
     assert request(host=host, scheme=scheme).secure_host is secure
-    assert Options().secure(request(host=host, scheme=scheme)) is secure
-
-
-def test_T17_a_development_host_must_be_named() -> None:
-    """`insecure_hosts` adds hosts that are reached over http; over https they stay secure."""
-    options = Options(insecure_hosts={"shop.test"})
-    assert options.secure(request(host="shop.test", scheme="http")) is False
-    assert options.secure(request(host="shop.test", scheme="https")) is True
-    assert options.secure(request(host="other.test", scheme="http")) is True
+    assert Place.of(request(host=host, scheme=scheme), Options()).secure is secure
 
 
 def test_T16_cookies_are_joined_over_all_fields_and_duplicates_stay() -> None:

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consentkit.consent.cookie import CONSENT_NAMES, ID_NAMES
-from consentkit.web.set_cookie import cookie_name, filter_set_cookies, format_set_cookie, is_deletion
+from consentkit.policy import Lifetime
+from consentkit.web.set_cookie import (
+    cookie_name,
+    declared_lifetime,
+    filter_set_cookies,
+    format_set_cookie,
+    is_deletion,
+)
 from tests.support import START
 from tests.web import sites
 
@@ -55,8 +62,29 @@ def test_undeclared_cookies_follow_the_policy(rule: str, stays: int, told: int) 
     policy = sites.policy(enforcement={"undeclared": rule})
     result = filter_set_cookies(headers(sites.UNKNOWN), lambda _: False, policy, START)
     assert len(result.headers) == 1 + stays
-    assert result.undeclared == ("mystery",) * told
+    assert [name for name, _ in result.undeclared] == ["mystery"] * told
     assert result.blocked == (("mystery", ""),) * (1 - stays)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "lifetime"),
+    [
+        ("", "session"),
+        ("; Path=/; Secure", "session"),
+        ("; Max-Age=1", "1 minute"),
+        ("; Max-Age=90", "2 minutes"),
+        ("; Max-Age=3600", "1 hour"),
+        ("; Max-Age=86401", "2 days"),
+        (f"; Max-Age=60; Expires={FUTURE}", "1 minute"),
+        (f"; Expires={FUTURE}", "400 days"),
+        ("; Max-Age=" + "9" * 5000, "400 days"),
+    ],
+)
+def test_a_cookies_lifetime_is_told_as_a_policy_declares_it(attributes: str, lifetime: str) -> None:
+    """Rounded up, and no longer than a browser keeps anything."""
+    found = declared_lifetime(f"mystery=1{attributes}".encode(), START)
+    assert found == lifetime
+    assert str(Lifetime.parse(found)) == lifetime
 
 
 def test_what_was_blocked_is_told() -> None:

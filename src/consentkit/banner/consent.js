@@ -6,6 +6,7 @@
   if (d.ck) return;
   d.ck = 1;
   const words = text => text.match(/\S+/g) || [];
+  const mine = () => d.cookie.split("; ").find(c => c.startsWith(me.refusal.split("=")[0] + "="));
   let busy, waiting, late, timer, hush, pause = 5e3, opener;
 
   // One decision at a time: the newest takes the place of one that waits, and of one to be tried again.
@@ -58,7 +59,8 @@
   const done = (key, heard) => {
     if ($("ck-box")) close(1);
     else if (heard) open(me.home);
-    say(key);
+    // A browser drops a cookie without a word: one that is Secure over plain http, or any where cookies are off.
+    say(mine() ? key : "unkept");
   };
 
   const say = key => {
@@ -164,7 +166,6 @@
   addEventListener("online", () => late && send(late));
 
   // A page that comes back out of the browser's memory may show a banner that was answered on another page.
-  const mine = () => d.cookie.split("; ").find(c => c.startsWith(me.refusal.split("=")[0] + "="));
   const before = mine();
   addEventListener("pageshow", e => {
     if (e.persisted && mine() != before && $("ck-box")) close(1);

@@ -28,7 +28,7 @@ _DOCTYPE = Markup("<!doctype html>")
 _CLASSES = {"bar": "ck-bar", "box": "ck-corner", "dialog": "ck-dialog", "inline": "ck-inline"}
 # In the document that is kept, the choices end above the banner, so that both can be seen in full.
 _KEPT = "\n#ck main { padding-bottom: 80vh; }"
-_MESSAGES = ("saved", "local", "mixed", "again", "failed")
+_MESSAGES = ("saved", "local", "mixed", "again", "failed", "unkept")
 
 
 @attrs.frozen

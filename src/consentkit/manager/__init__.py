@@ -48,6 +48,7 @@ from consentkit.policy import Model, Policy, PolicyHistory
 from consentkit.web.flood import Admission, Admit, retry_after
 from consentkit.web.jar import Jar
 from consentkit.web.notices import PublishedNotices
+from consentkit.web.place import site_of
 from consentkit.web.protocol import Decided, Options, Visit
 from consentkit.web.repeats import onces
 from consentkit.web.request import Request
@@ -271,7 +272,7 @@ class ConsentManager:
             recorded_grant=granted and not visit.decisions.grants,
         )
         known = history if granted else None
-        names = () if key is None else tuple(onces(key, answer, request.site, known, now))
+        names = () if key is None else tuple(onces(key, answer, site_of(request, self.options), known, now))
         if key is not None and not names and outcome.decisions.grants:
             raise BadRequest("this Idempotency-Key is too short: 128 random bits are 32 hex digits")
         posted = _Posted(visit, answer, Jar.of(request, self.options), now, outcome, history, None, names)
@@ -284,7 +285,7 @@ class ConsentManager:
         return attrs.evolve(
             self._draft(posted.visit, posted.answer, outcome),
             history=posted.history,
-            site=request.site,
+            site=site_of(request, self.options),
             extra=self._extra(request),
             time=posted.now,
         )

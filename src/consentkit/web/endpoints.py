@@ -255,7 +255,7 @@ def _decision(front: Front, request: Request, decided: Decided) -> Response:
         message = "local" if decided.device_only and not decided.grants_dropped else "again"
         page = _choices(front, request, decided.consent, cookies, message)
         return attrs.evolve(page, status=status, headers=[*page.headers, *extra])
-    location = (b"location", return_path(request).encode("ascii"))
+    location = (b"location", return_path(request, front.options).encode("ascii"))
     return _answer(303, _HTML, b"", location, *_PERSONAL, *_set(cookies))
 
 

@@ -11,11 +11,11 @@ from consentkit.consent.resolve import Consent
 from consentkit.errors import MissingMiddleware
 from consentkit.web.caching import VARY, VARY_TEXT, no_store, personal, rewritten
 from consentkit.web.endpoints import Response, arespond, reads_storage, respond
-from consentkit.web.front import Front
+from consentkit.web.front import MAX_NAME, Front
 from consentkit.web.inject import LIMIT, Injector, obstacle
 from consentkit.web.protocol import Visit
 from consentkit.web.request import Headers, Request
-from consentkit.web.set_cookie import filter_set_cookies
+from consentkit.web.set_cookie import declared_lifetime, filter_set_cookies
 
 __all__ = ["KEY", "Exchange", "Html", "Started", "consent_from", "exchange_from"]
 
@@ -29,7 +29,7 @@ _LATE = (
 _KEPT_BACK = "the cookie %r of %s is kept back from visitors who did not allow it (%s); this is said once"
 _UNDECLARED = (
     "the response set the cookie %r, which the policy does not declare, so nobody is asked about it: add it to the "
-    "cookies of the service that it belongs to, with its true lifetime: %s"
+    "cookies of the service that it belongs to (/services/.../cookies): %s"
 )
 _ENCODED = (
     "an HTML page was already encoded (Content-Encoding), so no banner was put into it; put the compressing "
@@ -212,11 +212,10 @@ class Exchange:
             reason = self.consent.reason(service).value if service else "undeclared"
             front.manager.emit("cookie.blocked", name=name, service=service, reason=reason)
             front.tell_once(logging.INFO, _KEPT_BACK, name, service or "no service", reason)
-        for name in result.undeclared:
+        for name, raw in result.undeclared:
             front.manager.emit("cookie.undeclared", name=name)
-            front.tell_once(
-                logging.WARNING, _UNDECLARED, name, json.dumps({"name": name, "lifetime": "1 year"})
-            )
+            entry = {"name": name[:MAX_NAME], "lifetime": declared_lifetime(raw, front.manager.clock())}
+            front.tell_once(logging.WARNING, _UNDECLARED, name, json.dumps(entry))
         return result.headers
 
     def _allows(self, service: str) -> bool:

@@ -12,10 +12,11 @@ from consentkit.policy import NECESSARY, Model, Policy, Regime, Service
 from consentkit.web.expire import expirations
 from consentkit.web.jar import Jar
 from consentkit.web.origin import mount_point
+from consentkit.web.place import Place
 from consentkit.web.protocol import Manager, Options
 from consentkit.web.request import Request
 
-__all__ = ["GPC_PATH", "Front", "Fronts", "notice_model", "signal_shown"]
+__all__ = ["GPC_PATH", "MAX_NAME", "Front", "Fronts", "notice_model", "signal_shown"]
 
 _log = logging.getLogger("consentkit.web")
 
@@ -24,10 +25,20 @@ _INSECURE = (
     "consent is kept in a cookie without the __Host- prefix and without Secure, since this host is reached over "
     "plain http: other hosts and anybody on the network can write it, so this is for development only"
 )
+_PLAIN = (
+    "as far as this server is told, %r is reached over plain http, and there browsers drop the consent cookie, so that "
+    "no choice is kept: have the proxy that speaks TLS pass on the scheme (X-Forwarded-Proto, with a server that "
+    "trusts it), or name a host for development in the option insecure_hosts"
+)
+_ELSEWHERE = (
+    "the host %r is none of the option site_origins, so it is taken for %s: have the proxy pass on Host, or name the "
+    "origin there if visitors reach the site under it"
+)
 K = TypeVar("K")
 V = TypeVar("V")
 _KEPT = 1024  # fragments, addresses, cookie names: whatever a visitor could make grow
-_MAX_NAME = 128
+MAX_NAME = 128
+"""How much of a cookie's name is remembered or logged."""
 _NO = frozenset({Reason.REFUSED, Reason.SIGNAL})
 _STRICTEST = (Model.OPT_IN, Model.OPT_OUT, Model.IMPLIED, Model.NOTICE)
 
@@ -63,6 +74,9 @@ class Front:
 
     def urls(self, request: Request) -> Urls:
         """Give the addresses of the endpoints, as the page's browser has to write them."""
+        place = Place.of(request, self.options)
+        if place.doubt is not None:
+            self._doubt(request, place)
         jar = Jar.of(request, self.options)
         key = request.root_path, jar.name, jar.domain
         found = self._urls.get(key)
@@ -73,6 +87,12 @@ class Front:
                 self.warn_once("insecure", _INSECURE)
             _remember(self._urls, key, found)
         return found
+
+    def _doubt(self, request: Request, place: Place) -> None:
+        if place.doubt == "scheme":
+            self.tell_once(logging.WARNING, _PLAIN, place.host)
+        else:
+            self.tell_once(logging.WARNING, _ELSEWHERE, request.host, place.site)
 
     def notice(self, consent: Consent, language: str, *, every: bool = False) -> Notice:
         """Give the notice for what a consent has to ask, or for `every` category."""
@@ -129,11 +149,12 @@ class Front:
         carried = [(n, s) for n, s in self._carried(request) if s.id in refused or s.category in refused]
         if not carried:
             return ()
+        place = Place.of(request, self.options)
         return expirations(
             carried,
-            host=request.host,
+            host=place.host,
             path=f"{request.root_path}{request.path}",
-            secure=self.options.secure(request),
+            secure=place.secure,
             cap=self.options.expire_cap,
             turn=0 if first else self.manager.clock() // 1000,
         )
@@ -154,7 +175,7 @@ class Front:
                 service = self._services[name]
             except KeyError:
                 service = self.policy.service_for_cookie(name.decode("latin-1"))
-                if len(name) <= _MAX_NAME:
+                if len(name) <= MAX_NAME:
                     _remember(self._services, name, service)
             if service is not None and service.category != NECESSARY:
                 found[name.decode("latin-1")] = service
@@ -170,7 +191,7 @@ class Front:
         """Write to the log what is to be said of a name, the first time that it comes up; of so many names at most."""
         if (message, name) not in self._told and len(self._told) < _KEPT:
             self._told.add((message, name))
-            _log.log(level, message, name[:_MAX_NAME], *more)
+            _log.log(level, message, name[:MAX_NAME], *more)
 
 
 def signal_shown(consent: Consent) -> bool:

@@ -8,6 +8,7 @@ from functools import lru_cache
 import attrs
 
 from consentkit.consent.cookie import CONSENT_NAMES, REFUSAL_LIFETIME
+from consentkit.web.place import Place
 from consentkit.web.protocol import Options
 from consentkit.web.request import Request
 from consentkit.web.set_cookie import format_set_cookie, is_cookie_domain
@@ -30,7 +31,8 @@ class Jar:
     @staticmethod
     def of(request: Request, options: Options) -> Jar:
         """Choose by host: the plain name for insecure development hosts, the shared one below a shared domain."""
-        return _jar(request.host, options.secure(request), options.shared_domain)
+        place = Place.of(request, options)
+        return _jar(place.host, place.secure, options.shared_domain)
 
     @property
     def scope(self) -> str:

@@ -10,6 +10,7 @@ import re
 from urllib.parse import quote
 
 from consentkit.errors import BadRequest
+from consentkit.web.place import Place, own_origins
 from consentkit.web.protocol import Options
 from consentkit.web.request import Request, parse_authority
 
@@ -39,33 +40,23 @@ def check_origin(request: Request, options: Options) -> None:
         sender = origin[0].decode("latin-1").lower()
         if sender in options.site_origins:
             return
-        if not options.site_origins and not fetch and sender in _own_origins(request):
+        if not options.site_origins and not fetch and sender in own_origins(request):
             return
     raise BadRequest("the request comes from a page of another site", status=403)
 
 
-def _own_origins(request: Request) -> tuple[str, ...]:
-    """Give the origins that count as the one asked: behind a proxy that speaks TLS, https looks like http here."""
-    if not request.authority:
-        return ()
-    return (
-        (request.site, f"https://{request.authority}")
-        if request.site.startswith("http:")
-        else (request.site,)
-    )
-
-
-def return_path(request: Request) -> str:
+def return_path(request: Request, options: Options) -> str:
     """Give the path and query of the page that a form was posted from, if it is on this host, else the root.
 
     Taken from `Referer` alone, so that no parameter can send a visitor elsewhere.
     """
     values = request.header_values(b"referer")
     match = _REFERER.fullmatch(values[0]) if len(values) == 1 else None
-    if match is None or not request.authority:
+    if match is None:
         return mount_point(request)
     path = match[3] or b"/"
-    same = parse_authority(match[2], match[1].decode().lower()) in _authorities(request)
+    sender = parse_authority(match[2], match[1].decode().lower())
+    same = sender != "" and sender in _authorities(request, options)
     if not same or not _SAFE_PATH.fullmatch(path):
         return mount_point(request)
     return path.decode("ascii")
@@ -77,6 +68,7 @@ def mount_point(request: Request) -> str:
     return f"/{root}/" if root else "/"
 
 
-def _authorities(request: Request) -> tuple[str, ...]:
-    # Behind a proxy the scheme, and so the default port, may differ from the browser's.
-    return request.authority, request.authority.removesuffix(":443")
+def _authorities(request: Request, options: Options) -> tuple[str, ...]:
+    # Behind a proxy the scheme, and so the default port, may differ from the browser's, and so may the host.
+    home = Place.of(request, options).site.partition("://")[2]
+    return home, request.authority, request.authority.removesuffix(":443")

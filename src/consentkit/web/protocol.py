@@ -13,7 +13,7 @@ from consentkit.consent.decision import Answer, Decisions, Event
 from consentkit.consent.resolve import Consent
 from consentkit.errors import InvalidOption
 from consentkit.policy import Model, PolicyHistory
-from consentkit.web.request import Request, parse_authority
+from consentkit.web.request import Request, parse_authority, split_site
 
 if TYPE_CHECKING:
     from consentkit.banner import Notice
@@ -41,6 +41,18 @@ def _web_origins(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(map(_web_origin, values))
 
 
+def _hosts(values: Iterable[str]) -> frozenset[str]:
+    if isinstance(values, str):
+        raise InvalidOption(f"insecure_hosts: {values!r} is one text", remedy=f"give a list: [{values!r}]")
+    found = frozenset(value.lower() for value in values)
+    for host in found:
+        if parse_authority(host.encode("utf-8"), "") != host or split_site(f"http://{host}")[1] != host:
+            raise InvalidOption(
+                f"insecure_hosts: {host!r} is no host", remedy='write it as "dev.example.com", without a port'
+            )
+    return found
+
+
 def _is_prefix(_: object, __: object, value: str) -> None:
     if not _PREFIX.fullmatch(value) or ".." in value:
         raise InvalidOption(
@@ -62,11 +74,12 @@ def _is_count(_: object, attribute: attrs.Attribute[int], value: int) -> None:
 class Options:
     """How consentkit behaves towards the web. Raises InvalidOption for a value that cannot work.
 
-    `prefix` is where its endpoints live, below the application's mount point. `site_origins` are the web
-    origins whose pages may post decisions (none: the origin that was asked). `allow_originless` accepts
+    `prefix` is where its endpoints live, below the application's mount point. `site_origins` are the web origins
+    that visitors reach the site under: their pages may post decisions, and a request whose `Host` a proxy has changed
+    is taken for theirs (none: the origin that was asked). `allow_originless` accepts
     decisions from clients that say nothing of where they come from: browsers of before 2020 without scripts.
     `inject` puts the banner into HTML pages by itself. `shared_domain` lets the hosts below it share one
-    consent cookie. `insecure_hosts` are further development hosts that are reached over plain http.
+    consent cookie. `insecure_hosts` are development hosts, besides loopback ones, that are reached over plain http.
     `serve_log` lets everybody read the public log
     below `log/`. `max_body` caps a posted decision, in bytes. `expire_cap` caps the cookies that one response
     expires.
@@ -77,16 +90,10 @@ class Options:
     allow_originless: bool = False
     inject: bool = True
     shared_domain: str | None = attrs.field(default=None, validator=_is_shared_domain)
-    insecure_hosts: frozenset[str] = attrs.field(default=frozenset(), converter=frozenset)
+    insecure_hosts: frozenset[str] = attrs.field(default=frozenset(), converter=_hosts)
     serve_log: bool = False
     max_body: int = attrs.field(default=8192, validator=_is_count)
     expire_cap: int = attrs.field(default=20, validator=_is_count)
-
-    def secure(self, request: Request) -> bool:
-        """Tell whether cookies for this request carry `Secure` and a name prefix."""
-        return request.secure_host and (
-            request.scheme in ("https", "wss") or request.host not in self.insecure_hosts
-        )
 
 
 @attrs.frozen

@@ -12,7 +12,7 @@ import attrs
 
 from consentkit.consent.cookie import parse_cookie_headers
 
-__all__ = ["Headers", "Request", "parse_authority"]
+__all__ = ["Headers", "Request", "is_loopback", "parse_authority", "split_site"]
 
 T = TypeVar("T")
 
@@ -115,10 +115,9 @@ def _place(value: bytes, scheme: str) -> tuple[str, str, str, bool]:
     """Give authority, host, site, and whether the host is secure."""
     scheme = _WEB_SCHEMES.get(scheme, scheme)
     authority = parse_authority(value, scheme)
-    name, colon, port = authority.rpartition(":")
-    host = name if colon and port.isdigit() else authority
+    host = _host(authority)
     site = f"{scheme}://{authority}" if authority else ""
-    return authority, host, site, scheme == "https" or not _is_loopback(host)
+    return authority, host, site, scheme == "https" or not is_loopback(host)
 
 
 def parse_authority(value: bytes, scheme: str) -> str:
@@ -135,7 +134,19 @@ def parse_authority(value: bytes, scheme: str) -> str:
     return f"{host}:{port}"
 
 
-def _is_loopback(host: str) -> bool:
+def split_site(site: str) -> tuple[str, str]:
+    """Give scheme and host of a web origin, without its port."""
+    scheme, _, authority = site.partition("://")
+    return scheme, _host(authority)
+
+
+def _host(authority: str) -> str:
+    name, colon, port = authority.rpartition(":")
+    return name if colon and port.isdigit() else authority
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine, which browsers trust without TLS."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

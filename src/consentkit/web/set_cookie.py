@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from consentkit.consent.cookie import CONSENT_NAMES, ID_NAMES
-from consentkit.policy import NECESSARY, Policy
+from consentkit.policy import NECESSARY, Lifetime, Policy
 from consentkit.web.request import Headers
 
 __all__ = [
     "Filtered",
     "cookie_name",
+    "declared_lifetime",
     "filter_set_cookies",
     "format_set_cookie",
     "is_cookie_domain",
@@ -25,6 +26,7 @@ _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
 _DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 _PATH = re.compile(r"/[\x20-\x3a\x3c-\x7e]*")
+_LONGEST = 400 * 86_400  # seconds
 _SAME_SITE = frozenset({"Strict", "Lax", "None"})
 
 _OWN = frozenset((*CONSENT_NAMES, *ID_NAMES))
@@ -41,7 +43,25 @@ def cookie_name(raw: bytes) -> str:
 
 
 def is_deletion(raw: bytes, now: int) -> bool:
-    """Tell whether a `Set-Cookie` value makes a browser delete, at `now` (UTC milliseconds).
+    """Tell whether a `Set-Cookie` value makes a browser delete, at `now` (UTC milliseconds)."""
+    left = _left(raw, now)
+    return left is not None and left <= 0
+
+
+def declared_lifetime(raw: bytes, now: int) -> str:
+    """Give the lifetime that a policy would declare for a `Set-Cookie` value: "session", or rounded up, "30 days"."""
+    left = _left(raw, now)
+    if left is None:
+        return "session"
+    minutes = max(1, -(-min(left, _LONGEST * 1000) // 60_000))
+    for size, unit in ((1440, "day"), (60, "hour")):
+        if minutes >= size:
+            return str(Lifetime(-(-minutes // size), unit))
+    return str(Lifetime(minutes, "minute"))
+
+
+def _left(raw: bytes, now: int) -> int | None:
+    """Give how long a browser keeps a cookie, in milliseconds from `now`; None until it is closed.
 
     `Max-Age` wins over `Expires`, and the last usable one of each counts (RFC 6265 section 5.3 step 3).
     """
@@ -55,17 +75,17 @@ def is_deletion(raw: bytes, now: int) -> bool:
         elif key == b"expires":
             expires = _cookie_date(value, expires)
     if max_age is not None:
-        return max_age <= 0
-    return expires is not None and expires <= now
+        return max_age * 1000
+    return None if expires is None else expires - now
 
 
 def _seconds(value: bytes, fallback: int | None) -> int | None:
     digits = value.removeprefix(b"-")
     if not (digits.isdigit() and digits.isascii()):
         return fallback
-    # A browser caps the lifetime; all that matters here is on which side of zero it lies.
-    sign = -1 if value.startswith(b"-") else 1
-    return sign if digits.strip(b"0") else 0
+    # A browser keeps nothing for longer (rfc6265bis section 5.5), and a number may have any length.
+    count = min(int(digits.lstrip(b"0")[:9] or b"0"), _LONGEST)
+    return -count if value.startswith(b"-") else count
 
 
 _DATE_TOKENS = re.compile(rb"[^\t\x20-\x2f\x3b-\x40\x5b-\x60\x7b-\x7e]+")
@@ -101,12 +121,12 @@ def _cookie_date(value: bytes, fallback: int | None) -> int | None:
 class Filtered(NamedTuple):
     """What is left of a response's header fields, and which cookies were kept from it or are not declared.
 
-    `blocked` holds the cookie's name and its service ("" when undeclared).
+    `blocked` holds the cookie's name and its service ("" when undeclared), `undeclared` its name and the field's value.
     """
 
     headers: Headers
     blocked: tuple[tuple[str, str], ...] = ()
-    undeclared: tuple[str, ...] = ()
+    undeclared: tuple[tuple[str, bytes], ...] = ()
 
 
 def filter_set_cookies(headers: Headers, allows: Callable[[str], bool], policy: Policy, now: int) -> Filtered:
@@ -118,7 +138,7 @@ def filter_set_cookies(headers: Headers, allows: Callable[[str], bool], policy: 
     """
     kept: list[tuple[bytes, bytes]] = []
     blocked: list[tuple[str, str]] = []
-    undeclared: list[str] = []
+    undeclared: list[tuple[str, bytes]] = []
     for header in headers:
         if len(header[0]) != 10 or header[0].lower() != b"set-cookie":
             kept.append(header)
@@ -127,7 +147,7 @@ def filter_set_cookies(headers: Headers, allows: Callable[[str], bool], policy: 
         service = policy.service_for_cookie(name)
         if service is None:
             told = _undeclared(name, header[1], policy.undeclared, now)
-            undeclared += [name] * told
+            undeclared += [(name, header[1])] * told
             if told and policy.undeclared == "block":
                 blocked.append((name, ""))
             else:

@@ -158,7 +158,8 @@ class Bench:
             headers = _turned(await read_form(receive))
         else:
             headers = [_cookie(cookie, "", "Max-Age=0") for cookie in cookies_in(scope["headers"])]
-        return _answer(303, _HTML, b"", (b"location", return_path(request).encode("ascii")), *headers)
+        location = return_path(request, self._manager.options).encode("ascii")
+        return _answer(303, _HTML, b"", (b"location", location), *headers)
 
     def _panel(self, visitor: _Visitor, scope: Scope) -> Answer:
         turned = Switches.of(cookies_in(scope["headers"])).turned(scope)

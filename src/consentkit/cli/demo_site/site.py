@@ -118,7 +118,8 @@ def _careless_cookies(cookies: dict[str, str]) -> Headers:
 async def _change_size(scope: Scope, receive: Receive, send: Send) -> None:
     size = "large" if (await read_form(receive)).get("size") == "large" else "normal"
     cookie = f"reader_theme={size}; Max-Age={_HALF_A_YEAR}; Path=/; SameSite=Lax"
-    location = return_path(exchange_from(scope).request)
+    exchange = exchange_from(scope)
+    location = return_path(exchange.request, exchange.front.options)
     headers = [(b"location", location.encode("ascii")), (b"set-cookie", cookie.encode("ascii"))]
     await send_answer(send, 303, "text/html; charset=utf-8", b"", headers)
 
