@@ -148,7 +148,12 @@ def test_a_format_that_changes_under_a_running_process_stops_it(
 
 
 # What takes a ledger back from the format that follows each one.
-EARLIER = {1: "DROP TABLE removal, hold, held, answered"}
+EARLIER = {
+    1: "DROP TABLE removal, hold, held, answered",
+    2: "ALTER TABLE opening ALTER history SET STATISTICS -1, ALTER record SET STATISTICS -1,"
+    " ALTER disclosures SET STATISTICS -1, ALTER blind SET STATISTICS -1;"
+    " ALTER TABLE answered ALTER key SET STATISTICS -1, ALTER digest SET STATISTICS -1",
+}
 
 
 def older(sure: "psycopg.Connection[Any]", url: str, version: int) -> None:
@@ -177,6 +182,28 @@ def test_an_earlier_format_is_brought_up_to_date(
         ledger.hold("case", indexes=[2])
         assert ledger.append(draft(history=name)).index == 4
         assert ledger.erase(name, "request") == (4,)
+
+
+def sampled(sure: "psycopg.Connection[Any]", url: str) -> set[str]:
+    """The columns of openings of whose values the server's statistics hold samples."""
+    query = "SELECT attname FROM pg_stats WHERE schemaname = %s AND tablename = 'opening'"
+    return {name for (name,) in sure.execute(query, (name_of(url),))}
+
+
+def test_the_statistics_of_the_server_hold_nothing_of_what_may_be_erased(
+    postgres: PostgresServer, sure: "psycopg.Connection[Any]"
+) -> None:
+    """ANALYZE, which runs by itself, copies pseudonyms and blinding values, and VACUUM leaves the copies there."""
+    url = postgres.url()
+    older(sure, url, 2)
+    analyze = f"ANALYZE {name_of(url)}.opening".encode()
+    sure.execute(analyze)
+    personal = {"history", "record", "disclosures", "blind"}
+    assert sampled(sure, url) > personal
+    Ledger.open(url, keys=KEYS).close()
+    assert not sampled(sure, url) & personal
+    sure.execute(analyze)
+    assert sampled(sure, url) == {"idx", "sequence"}
 
 
 OPEN = (
