@@ -8,6 +8,7 @@ import pytest
 
 from consentkit.evidence.ledger import Ledger
 from tests.evidence.samples import KEYS, countable
+from tests.object_store import CREDENTIALS, ObjectStore, serving
 from tests.support import Clock
 
 OpenLedger = Callable[..., Ledger]
@@ -39,3 +40,18 @@ def open_ledger(url: str, clock: Clock) -> Iterator[OpenLedger]:
 def ledger(open_ledger: OpenLedger) -> Ledger:
     """A new ledger."""
     return open_ledger()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[ObjectStore]:
+    """A server that speaks S3."""
+    with serving() as store:
+        yield store
+
+
+@pytest.fixture
+def object_store(server: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+    """A server that speaks S3, and credentials for it in the environment."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    return server

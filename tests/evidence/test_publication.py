@@ -1,18 +1,20 @@
 """The public log: on a folder and on storage that speaks S3, whole at every moment, and one log for ever."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from consentkit.errors import InvalidOption, LedgerError, LedgerUnavailable
-from consentkit.evidence.bucket import Bucket, Folder, open_bucket
+from consentkit.errors import InvalidOption, LedgerCorrupt, LedgerError, LedgerUnavailable
+from consentkit.evidence.bucket import Bucket, File, Folder, open_bucket
 from consentkit.evidence.export import export
 from consentkit.evidence.ledger import Ledger
 from consentkit.evidence.publication import Publisher, publish
@@ -27,26 +29,17 @@ from consentkit.tlog import (
 )
 from tests.evidence.conftest import OpenLedger
 from tests.evidence.samples import KEYS, LOG, draft
-from tests.object_store import CREDENTIALS, ObjectStore, serving, unconditional
+from tests.object_store import ObjectStore
 from tests.support import ROOT
 
 VERIFIER = NoteSigner(LOG, KEYS.log).verifier
 
 
-@pytest.fixture(scope="module")
-def object_store() -> Iterator[ObjectStore]:
-    """A server for the module."""
-    with serving() as store:
-        yield store
-
-
 @pytest.fixture(params=["folder", "s3"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a place with nothing in it."""
     if request.param == "folder":
         return f"file://{tmp_path}/public"
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
     store: ObjectStore = request.getfixturevalue("object_store")
     return store.url(f"b{uuid4().hex}")
 
@@ -128,11 +121,32 @@ def test_swapping_goes_by_what_was_read(bucket: Bucket) -> None:
 
 
 def test_what_never_changes_is_written_once(bucket: Bucket) -> None:
-    """The same again is fine; anything else is a fork, or somebody else's."""
-    bucket.create("tile/0/000", b"hashes")
-    bucket.create("tile/0/000", b"hashes")
-    with pytest.raises(LedgerError, match="holds another tile/0/000"):
-        bucket.create("tile/0/000", b"others")
+    """The same again is fine; anything else is a fork, or somebody else's, also behind much that is new."""
+    bucket.write([File("tile/0/000", b"hashes")])
+    bucket.write([File("tile/0/000", b"hashes")])
+    new = [File(f"tile/0/{number:03}", b"new") for number in range(1, 30)]
+    for others in ([], new):
+        with pytest.raises(LedgerError, match="holds another tile/0/000"):
+            bucket.write([*others, File("tile/0/000", b"others")])
+    assert bucket.read("tile/0/000")[0] == b"hashes"  # type: ignore[index]
+
+
+def test_what_changes_is_written_anew(bucket: Bucket) -> None:
+    """Whatever was there."""
+    for data in (b"some", b"more", b"more"):
+        bucket.write([File("holds.jsonl", data, fixed=False)])
+        assert bucket.read("holds.jsonl")[0] == data  # type: ignore[index]
+
+
+def test_what_cannot_be_made_is_told(bucket: Bucket) -> None:
+    """A store that fails in the middle, say."""
+
+    def files() -> Iterator[File]:
+        yield File("tile/0/000", b"hashes")
+        raise LedgerCorrupt("lost")
+
+    with pytest.raises(LedgerCorrupt, match="lost"):
+        bucket.write(files())
 
 
 def test_a_fork_is_refused(bucket: Bucket, open_ledger: OpenLedger, url: str, tmp_path: Path) -> None:
@@ -159,19 +173,23 @@ def test_a_shorter_log_is_refused(bucket: Bucket, open_ledger: OpenLedger, url: 
         publish(f"sqlite:///{short}", bucket)
 
 
-@settings(max_examples=12, deadline=None)
-@given(stop=st.integers(0, 40))
-def test_broken_off_anywhere_it_is_whole_and_is_carried_on(
-    tmp_path_factory: pytest.TempPathFactory, stop: int
-) -> None:
-    """A checkpoint never points to what is not there, whichever write is the last one."""
-    folder = tmp_path_factory.mktemp("log")
-    url = f"sqlite:///{folder}/consent.db"
-    with Ledger.open(url, keys=KEYS) as ledger:
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a ledger of 607 entries, and the log in public as it was at seven."""
+    folder = tmp_path_factory.mktemp("grown")
+    with Ledger.open(f"sqlite:///{folder}/consent.db", keys=KEYS) as ledger:
         fill(ledger, 5)
         Folder(folder / "public").check()
-        publish(url, Folder(folder / "public"))
+        publish(f"sqlite:///{folder}/consent.db", Folder(folder / "public"))
         fill(ledger, 600)
+    return folder
+
+
+@settings(max_examples=12, deadline=None)
+@given(stop=st.integers(0, 12))
+@example(stop=12)
+def test_broken_off_anywhere_it_is_whole_and_is_carried_on(grown: Path, stop: int) -> None:
+    """A checkpoint never points to what is not there, whichever write is the last one."""
 
     class Stop(Exception):
         pass
@@ -185,12 +203,17 @@ def test_broken_off_anywhere_it_is_whole_and_is_carried_on(
             self.left -= 1
             super()._put(name, data)
 
-    try:
-        publish(url, Stopping(folder / "public"))
-    except Stop:
-        assert read_log(Folder(folder / "public")) == 7
-    publish(url, Folder(folder / "public"))
-    assert read_log(Folder(folder / "public")) == 607
+    url = f"sqlite:///{grown}/consent.db"
+    with TemporaryDirectory(dir=grown) as folder:
+        public = Path(shutil.copytree(grown / "public", f"{folder}/public"))
+        try:
+            publish(url, Stopping(public))
+        except Stop:
+            assert read_log(Folder(public)) == 7
+        else:
+            assert stop >= 9
+        publish(url, Folder(public))
+        assert read_log(Folder(public)) == 607
 
 
 def test_several_publish_at_once(place: str, open_ledger: OpenLedger, url: str) -> None:
@@ -300,58 +323,35 @@ class TestInTheBackground:
         assert read_log(Folder(tmp_path / "public")) == 5
 
     def test_a_place_with_another_log_is_refused(
-        self, open_ledger: OpenLedger, url: str, tmp_path: Path
+        self, place: str, open_ledger: OpenLedger, url: str, tmp_path: Path
     ) -> None:
-        """Which is told, too."""
+        """A fork of this one, say: which is told, too, once, and what is there stays."""
         told: list[str] = []
-        bucket = Folder(tmp_path / "public")
-        bucket.check()
-        bucket.put(
-            "checkpoint",
-            b"example.com/other\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n\xe2\x80\x94 a AAAAAAA=\n",
-        )
-        fill(open_ledger(), 1)
-        Publisher(url, bucket, lambda event, **_: told.append(event)).step()
+        fork = f"sqlite:///{tmp_path}/fork.db"
+        with Ledger.open(fork, keys=KEYS, publish=place) as ledger:
+            fill(ledger, 2)
+        with Ledger.open(
+            url, keys=KEYS, publish=place, on_event=lambda event, **_: told.append(event)
+        ) as ledger:
+            fill(ledger, 5)
         assert told == ["publish.refused"]
+        assert read_log(open_bucket(place)) == 4
 
 
-class TestS3:
-    def test_a_store_that_forgets_conditions_is_refused(
-        self, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Two publishers could overwrite each other there."""
-        for name, value in CREDENTIALS.items():
-            monkeypatch.setenv(name, value)
-        with unconditional(object_store) as store:
-            bucket = open_bucket(store.url(f"b{uuid4().hex}"))
-            with pytest.raises(LedgerError, match="If-None-Match"):
-                bucket.check()
-            assert bucket.names() == set()
-
-    def test_a_store_that_is_away_says_so_without_secrets(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """And not at once for ever: there are few tries."""
-        monkeypatch.setattr("consentkit.evidence.s3._RETRY", {"max_retries": 0})
-        for name, value in CREDENTIALS.items():
-            monkeypatch.setenv(name, value)
-        bucket = open_bucket("s3://log/prefix?endpoint=http://127.0.0.1:9&region=us-east-1")
-        with pytest.raises(LedgerUnavailable, match="s3://log/prefix cannot be used") as refusal:
-            bucket.read("checkpoint")
-        assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in str(refusal.value)
-
-    @pytest.mark.parametrize(
-        "url",
-        [
-            "s3:///prefix",
-            "s3://user:secret@bucket/x",
-            "s3://bucket/x?acl=public",
-            "gopher://x",
-            "file://host/x",
-            "file:///",
-        ],
-    )
-    def test_a_url_that_names_no_place_is_refused(self, url: str) -> None:
-        """With what to write instead, and without what may be secret."""
-        with pytest.raises(InvalidOption) as refusal:
-            open_bucket(url)
-        assert refusal.value.remedy
-        assert "secret@" not in str(refusal.value)
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3:///prefix",
+        "s3://user:secret@bucket/x",
+        "s3://bucket/x?acl=public",
+        "gopher://x",
+        "file://host/x",
+        "file:///",
+    ],
+)
+def test_a_url_that_names_no_place_is_refused(url: str) -> None:
+    """With what to write instead, and without what may be secret."""
+    with pytest.raises(InvalidOption) as refusal:
+        open_bucket(url)
+    assert refusal.value.remedy
+    assert "secret@" not in str(refusal.value)

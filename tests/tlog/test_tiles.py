@@ -105,6 +105,13 @@ class TestLayout:
             assert after - before == new
         assert bool(new) == bool(more)
 
+    @given(st.integers(0, 2**18))
+    def test_partial_tiles_are_those_that_are_not_full(self, size: int) -> None:
+        """The ones that a larger tree may replace."""
+        assert list(tlog.partial_tiles(size)) == [
+            tile for tile in tlog.tiles_for(size) if tile.width < tlog.TILE_WIDTH
+        ]
+
     def test_bundles_come_before_the_hashes_over_them(self) -> None:
         """A reader never meets a hash whose entries are not there yet."""
         levels = [-1 if tile.level is None else tile.level for tile in tlog.tiles_for(70_000)]

@@ -6,16 +6,18 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from random import Random, SystemRandom
 from threading import Condition, Thread, current_thread
 from typing import Final, NamedTuple, Protocol
 
 from consentkit.evidence.store import View
 
-__all__ = ["Follower", "Next", "Source"]
+__all__ = ["Follower", "Next", "Source", "pause"]
 
 _log = logging.getLogger(__name__)
 
 _AFTER_A_FAULT: Final = 60.0
+_RANDOM: Final = SystemRandom()  # not the same in processes that were forked
 
 
 class Source(Protocol):
@@ -33,6 +35,12 @@ class Next(NamedTuple):
 
     seconds: float = 0.0
     more: bool = False
+
+
+def pause(failures: int, first: float, longest: float, random: Random = _RANDOM) -> Next:
+    """Say when to try again after so many failures: later each time, and not when the other processes do."""
+    seconds = min(first * 2.0 ** min(failures - 1, 16), longest)
+    return Next(seconds * random.uniform(0.5, 1.0), more=True)
 
 
 class Follower:

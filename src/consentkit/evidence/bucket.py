@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from consentkit.errors import InvalidOption, LedgerError, LedgerUnavailable
 from consentkit.evidence._files import sync_folder
 
-__all__ = ["Bucket", "Folder", "Found", "open_bucket"]
+__all__ = ["Bucket", "File", "Folder", "Found", "open_bucket"]
 
 
 class Found(NamedTuple):
@@ -26,6 +26,14 @@ class Found(NamedTuple):
 
     data: bytes
     version: str
+
+
+class File(NamedTuple):
+    """A file to be written; `fixed` says that it never changes: what has its name already must be the same."""
+
+    name: str
+    data: bytes
+    fixed: bool = True
 
 
 class Bucket(Protocol):
@@ -48,11 +56,12 @@ class Bucket(Protocol):
     def length(self, name: str) -> int | None:
         """Return the size of a file in bytes; None when there is none."""
 
-    def create(self, name: str, data: bytes) -> None:
-        """Write a file that is there for good. Raises LedgerError when it is there already with another content."""
+    def write(self, files: Iterable[File]) -> None:
+        """Write files that nobody relies on before `settle`; what is there with the same content is left alone.
 
-    def put(self, name: str, data: bytes) -> None:
-        """Write a file, whatever was there."""
+        They are taken as they are written, a few at a time. Raises LedgerError when a fixed one is there with another
+        content, and whatever `files` raises; some are written then.
+        """
 
     def swap(self, name: str, data: bytes, old: Found | None) -> bool:
         """Replace `old` (None: nothing); False, and nothing is written, when something else is there by now."""
@@ -132,18 +141,15 @@ class Folder:
             except FileNotFoundError:
                 return None
 
-    def create(self, name: str, data: bytes) -> None:
-        """Write a file whole, unless it is there."""
-        found = self.read(name)
-        if found is None:
-            self.put(name, data)
-        elif found.data != data:
-            raise differs(self.place, name)
-
-    def put(self, name: str, data: bytes) -> None:
-        """Write a file whole or not at all."""
-        with self._turn():
-            self._put(name, data)
+    def write(self, files: Iterable[File]) -> None:
+        """Write each file whole or not at all."""
+        for file in files:
+            found = self.read(file.name)
+            if found is None or (found.data != file.data and not file.fixed):
+                with self._turn():
+                    self._put(file.name, file.data)
+            elif found.data != file.data:
+                raise differs(self.place, file.name)
 
     def _put(self, name: str, data: bytes) -> None:
         path = self._folder / name

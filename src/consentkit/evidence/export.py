@@ -7,20 +7,20 @@ finished one is brought up to date by exporting again. No key is read or written
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
 from consentkit.errors import LedgerError, LedgerUnavailable
-from consentkit.evidence.bucket import Bucket, Folder
+from consentkit.evidence.bucket import Bucket, File, Folder
 from consentkit.evidence.hashes import check_head
 from consentkit.evidence.heads import with_cosignatures
 from consentkit.evidence.holds import format_hold
 from consentkit.evidence.opening import format_opening
 from consentkit.evidence.publication import LogFiles, checkpoints
 from consentkit.evidence.store import Head, View, open_store
-from consentkit.tlog import TILE_WIDTH, tile_path
+from consentkit.tlog import TILE_WIDTH, new_tiles, tile_path
 
 __all__ = ["Progress", "export", "openings_path"]
 
@@ -73,18 +73,8 @@ class _Pack:
         if found is None:
             self.check_place()
         old = found or 0
-        for tile in self.log.tiles(old):
-            if tile.index == old // TILE_WIDTH or self.bucket.length(openings_path(tile.index)) is None:
-                self.put_openings(tile.index)
-            self.progress("entries", tile.first + tile.width, self.head.size)
-        self.drop_removed(old)
-        for digest, body in self.view.published("policy"):
-            self.bucket.create(f"policies/{digest}.json", body)
-        for digest, body in self.view.published("notice"):
-            self.bucket.create(f"notices/{digest}.html", body)
+        self.bucket.write(self.parts(old))
         checkpoints(self.bucket, self.view)
-        self.bucket.put("holds.jsonl", b"".join(map(format_hold, self.view.holds())))
-        self.bucket.put("README.md", (files("consentkit.evidence") / "pack.md").read_bytes())
         if not self.log.publish_head(with_cosignatures(self.view, self.head)):
             raise LedgerError(f"another export into {self.bucket.place} is under way", remedy="export again")
         self.log.drop_partial(old)
@@ -97,15 +87,30 @@ class _Pack:
                 remedy="export into a new or an empty folder",
             )
 
-    def drop_removed(self, old: int) -> None:
-        """Write anew, without them, the openings of bundles from which some were removed since an earlier export."""
-        ranges = [(first // TILE_WIDTH, -(-stop // TILE_WIDTH)) for _, first, stop in self.view.removals(old)]
-        for bundle in sorted({bundle for start, stop in ranges for bundle in range(start, stop)}):
-            if self.bucket.length(openings_path(bundle)):
-                self.put_openings(bundle)
+    def parts(self, old: int) -> Iterator[File]:
+        """Yield what a pack of `old` entries lacks, or has otherwise, but for checkpoints."""
+        for tile in new_tiles(old, self.head.size):
+            yield from self.log.files(tile)
+            if tile.level is None:
+                yield self.openings(tile.index)
+                self.progress("entries", tile.first + tile.width, self.head.size)
+        yield from map(self.openings, self.reduced(old))
+        for digest, body in self.view.published("policy"):
+            yield File(f"policies/{digest}.json", body)
+        for digest, body in self.view.published("notice"):
+            yield File(f"notices/{digest}.html", body)
+        yield File("holds.jsonl", b"".join(map(format_hold, self.view.holds())), fixed=False)
+        yield File("README.md", (files("consentkit.evidence") / "pack.md").read_bytes(), fixed=False)
 
-    def put_openings(self, bundle: int) -> None:
-        """Write what opens the entries of a bundle."""
+    def openings(self, bundle: int) -> File:
+        """Make what opens the entries of a bundle."""
         start = bundle * TILE_WIDTH
         openings = self.view.openings(start, min(start + TILE_WIDTH, self.head.size))
-        self.bucket.put(openings_path(bundle), b"".join(map(format_opening, openings)))
+        return File(openings_path(bundle), b"".join(map(format_opening, openings)), fixed=False)
+
+    def reduced(self, old: int) -> list[int]:
+        """Return the bundles that a pack of `old` entries has, and from whose openings some were removed since."""
+        ranges = [(first // TILE_WIDTH, -(-stop // TILE_WIDTH)) for _, first, stop in self.view.removals(old)]
+        return sorted(
+            {bundle for start, stop in ranges for bundle in range(start, min(stop, old // TILE_WIDTH))}
+        )

@@ -34,7 +34,7 @@ from consentkit.errors import (
     LedgerUnavailable,
 )
 from consentkit.evidence._files import sync_folder
-from consentkit.evidence._follower import Next, Source
+from consentkit.evidence._follower import Next, Source, pause
 from consentkit.evidence.hashes import StoredHashes
 from consentkit.evidence.store import Head, View
 from consentkit.tlog import (
@@ -57,6 +57,7 @@ LAG_SECONDS: Final = 1.0
 
 _MOST: Final = 1_000_000
 _TIMEOUT: Final = 10.0
+_FIRST_PAUSE: Final = 2.0
 _LONGEST_PAUSE: Final = 60.0
 _RECOVER: Final = (
     "restore a newer copy; if there is none, carry on under a new name: consentkit ledger recover"
@@ -247,4 +248,4 @@ class MarkKeeper:
         if self._failures == 1:
             _log.warning("the high-water mark %s cannot be written: %s", self.mark.place, error)
             self.emit("highwater.late", place=self.mark.place, reason=str(error))
-        return Next(min(2.0**self._failures, _LONGEST_PAUSE), more=True)
+        return pause(self._failures, _FIRST_PAUSE, _LONGEST_PAUSE)

@@ -96,7 +96,7 @@ class Ledger(Writer, Closable):
         high_water: str | None = None,
         lag: float = LAG_SECONDS,
         spool: Path | None = None,
-        publish: Sequence[str] = (),
+        publish: str | Sequence[str] = (),
     ) -> None:
         super().__init__(store, keys, clock=clock, random=random, on_event=on_event, lag=lag)
         self._url = url
@@ -127,7 +127,7 @@ class Ledger(Writer, Closable):
         predecessor: PredecessorEntry | None = None,
         lag: float = LAG_SECONDS,
         spool: str | PathLike[str] | None = None,
-        publish: Sequence[str] = (),
+        publish: str | Sequence[str] = (),
     ) -> Self:
         """Open the ledger at `url` (`sqlite:///path/consent.db`), and make it when it is not there.
 
@@ -137,8 +137,8 @@ class Ledger(Writer, Closable):
         `consentkit.evidence.highwater`); `predecessor` begins a new log that carries on after another. `lag` is how
         many seconds may pass until `usable` knows of what another process erased. `spool` is the folder on this
         machine where refusals wait while no record can be written (see `spool`): beside a ledger in a file unless
-        told otherwise, and nowhere for one on a server. `publish` are the URLs of places where the log is to be read
-        by everybody (see `publication`).
+        told otherwise, and nowhere for one on a server. `publish` are URLs of places, or one, where the log is to be
+        read by everybody (see `publication`).
 
         Raises LedgerUnavailable when there is none or it cannot be used, LedgerCorrupt when it is not what the log
         key signed, LedgerRolledBack when it has gone back behind its high-water mark, LedgerError when it is the

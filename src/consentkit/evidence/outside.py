@@ -39,7 +39,7 @@ class Outside:
         witnesses: Sequence[Witness] = (),
         high_water: str | None = None,
         url: str = "",
-        publish: Sequence[str] = (),
+        publish: str | Sequence[str] = (),
     ) -> None:
         self._verifier, self._emit = verifier, emit
         self._submitters = tuple(Submitter(witness, source, emit) for witness in witnesses)
@@ -57,8 +57,9 @@ class Outside:
             if self._mark.writable:
                 self._keeper = MarkKeeper(self._mark, source, emit)
                 followers.append(Follower(self._keeper.step, "consentkit-highwater"))
+        places = (publish,) if isinstance(publish, str) else publish
         self._publishers = tuple(
-            Follower(Publisher(url, open_bucket(place), emit).step, "consentkit-publish") for place in publish
+            Follower(Publisher(url, open_bucket(place), emit).step, "consentkit-publish") for place in places
         )
         self._followers = (*followers, *self._publishers)
 

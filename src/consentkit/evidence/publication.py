@@ -21,8 +21,8 @@ from consentkit.errors import (
     LedgerError,
     LedgerUnavailable,
 )
-from consentkit.evidence._follower import Next
-from consentkit.evidence.bucket import Bucket, Found
+from consentkit.evidence._follower import Next, pause
+from consentkit.evidence.bucket import Bucket, File, Found
 from consentkit.evidence.hashes import StoredHashes, check_head
 from consentkit.evidence.heads import with_cosignatures
 from consentkit.evidence.store import Head, Store, View, open_store
@@ -35,8 +35,8 @@ from consentkit.tlog import (
     new_tiles,
     parse_note,
     parse_tile_path,
+    partial_tiles,
     prove_consistency,
-    tile_path,
 )
 
 __all__ = ["LogFiles", "Publisher", "log_file", "publish"]
@@ -91,21 +91,19 @@ class LogFiles:
             remedy="keep it, find out why, and write to another place",
         )
 
-    def tiles(self, old: int) -> Iterator[Tile]:
-        """Write the tiles and bundles that the place lacks, and yield each bundle that was written."""
-        for tile in new_tiles(old, self.head.size):
-            if tile.level is None:
-                start, stop = tile.first, tile.first + tile.width
-                hashes = self.read.tile(0, tile.index)[: tile.width]
-                self.create(tile.path, encode_bundle(self.view.entries(start, stop)))
-                self.create(tile_path(0, tile.index, tile.width), b"".join(hashes))
-                yield tile
-            elif tile.level:
-                self.create(tile.path, b"".join(self.read.tile(tile.level, tile.index)[: tile.width]))
+    def files(self, tile: Tile) -> Iterator[File]:
+        """Yield what is written for a tile; the hashes of level 0 come with the bundle that they are made from."""
+        if tile.level is None:
+            entries = encode_bundle(self.view.entries(tile.first, tile.first + tile.width))
+            yield File(f"{self.prefix}{tile.path}", entries)
+            yield from self.hashes(evolve(tile, level=0))
+        elif tile.level:
+            yield from self.hashes(tile)
 
-    def create(self, name: str, data: bytes) -> None:
-        """Write a file of the log that never changes."""
-        self.bucket.create(f"{self.prefix}{name}", data)
+    def hashes(self, tile: Tile) -> Iterator[File]:
+        """Yield a tile of hashes."""
+        hashes = self.read.tile(tile.level or 0, tile.index)[: tile.width]
+        yield File(f"{self.prefix}{tile.path}", b"".join(hashes))
 
     def publish_head(self, note: bytes) -> bool:
         """Make `note` the log's checkpoint, all else being durable; False if somebody else replaced it meanwhile."""
@@ -116,10 +114,9 @@ class LogFiles:
 
     def drop_partial(self, old: int) -> None:
         """Remove partial tiles that full ones have replaced, as c2sp.org/tlog-tiles allows."""
-        for tile in new_tiles(0, old):
-            full = f"{self.prefix}{evolve(tile, width=TILE_WIDTH).path}"
-            if tile.width < TILE_WIDTH and self.bucket.length(full) is not None:
-                self.bucket.drop(f"{full}.p")
+        for tile in partial_tiles(old):
+            if (tile.index + 1) * TILE_WIDTH <= self.head.size >> 8 * (tile.level or 0):
+                self.bucket.drop(f"{self.prefix}{evolve(tile, width=TILE_WIDTH).path}.p")
 
 
 def checkpoints(bucket: Bucket, view: View, *, least: int = 0) -> None:
@@ -127,7 +124,7 @@ def checkpoints(bucket: Bucket, view: View, *, least: int = 0) -> None:
     kept = {size: note for size, note in view.checkpoints() if size >= least}
     for size, note in (kept | dict(view.cosigned(least))).items():
         if bucket.length(f"checkpoints/{size}") != len(note):  # cosignatures come in one after another
-            bucket.put(f"checkpoints/{size}", note)
+            bucket.write([File(f"checkpoints/{size}", note, fixed=False)])
 
 
 def log_file(view: View, name: str) -> bytes | None:
@@ -201,8 +198,7 @@ def _publish(store: Store, bucket: Bucket) -> int | None:
         known: View = _Anew(store)  # type: ignore[assignment]  # all that tiles and proofs are made of
     files = LogFiles(bucket, found, known, head)
     old = files.published_size()
-    for _ in files.tiles(old or 0):
-        pass
+    bucket.write(file for tile in new_tiles(old or 0, head.size) for file in files.files(tile))
     with store.view() as view:
         checkpoints(bucket, view, least=old or 0)
     if not files.publish_head(note):
@@ -221,6 +217,7 @@ class Publisher:
     interval: float = _INTERVAL
     _checked: bool = field(default=False, init=False)
     _failures: int = field(default=0, init=False)
+    _told: set[str] = field(factory=set, init=False)
 
     def step(self) -> Next:
         """Bring the place up to date, and rest for `interval` seconds."""
@@ -234,12 +231,14 @@ class Publisher:
         if self._failures:
             _log.info("%s is up to date again, with %d entries", self.bucket.place, size)
         self._failures = 0
+        self._told.clear()
         return Next(self.interval)
 
     def _failed(self, error: ConsentkitError) -> Next:
         self._failures += 1
-        if self._failures == 1:
-            event = "publish.late" if isinstance(error, LedgerUnavailable) else "publish.refused"
+        event = "publish.late" if isinstance(error, LedgerUnavailable) else "publish.refused"
+        if event not in self._told:
+            self._told.add(event)
             _log.warning("the log is not published to %s: %s", self.bucket.place, error)
             self.emit(event, place=self.bucket.place, reason=error.message)
-        return Next(min(_FIRST_PAUSE * 2.0 ** min(self._failures - 1, 16), _LONGEST_PAUSE), more=True)
+        return pause(self._failures, _FIRST_PAUSE, _LONGEST_PAUSE)

@@ -2,15 +2,20 @@
 
 Credentials come from where AWS's tools look for them (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, instance
 roles), never from the URL. Files are written with conditional requests: `If-None-Match: *` for what never
-changes, `If-Match` for what does. Not every storage that speaks S3 obeys them, so `check` tries.
+changes, `If-Match` for the log's head. Not every storage that speaks S3 obeys them, so `check` tries.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import cache
+from queue import Queue
+from threading import Thread
 from typing import Any, Final, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -24,12 +29,15 @@ from obstore.exceptions import (
 from obstore.store import S3Store
 
 from consentkit.errors import InvalidOption, LedgerError, LedgerUnavailable
-from consentkit.evidence.bucket import Found, differs
+from consentkit.evidence.bucket import File, Found, differs
 
 __all__ = ["S3"]
 
+_REVEALING: Final = re.compile(r"[?<\n]")
 _OPTIONS: Final = frozenset({"endpoint", "region", "path_style"})
 _TIMEOUT: Final = timedelta(seconds=20)
+_AT_ONCE: Final = 8
+_ATTEMPTS: Final = 3
 _RETRY: Final[Any] = {
     "max_retries": 3,
     "retry_timeout": timedelta(seconds=30),
@@ -85,6 +93,7 @@ class S3:
             try:
                 first = obstore.put(self._store, name, b"1", mode="create")
                 self._expect(self._refused(name, "create"), "If-None-Match: * on a file that is there")
+                self._expect(bool(first["e_tag"]), "ETag in the answer to a write")
                 stale: Any = {"e_tag": first["e_tag"]}
                 obstore.put(self._store, name, b"2", mode=stale)
                 self._expect(self._refused(name, stale), "If-Match with the tag of a file that was replaced")
@@ -133,30 +142,63 @@ class S3:
             except (NotFoundError, FileNotFoundError):
                 return None
 
-    def create(self, name: str, data: bytes) -> None:
-        """Write a file unless it is there."""
-        with self._explaining():
-            try:
-                obstore.put(self._store, name, data, mode="create")
-            except AlreadyExistsError:
-                found = self.read(name)
-                if found is None or found.data != data:
-                    raise differs(self._place, name) from None
+    def write(self, files: Iterable[File]) -> None:
+        """Write several files at once.
 
-    def put(self, name: str, data: bytes) -> None:
-        """Write a file, whatever was there."""
+        They are fetched and compared first, until so many in a row are not there that no earlier run can have come
+        further, and sent without asking from then on.
+        """
+        absent = 0
+
+        def write(file: File) -> None:
+            nonlocal absent
+            found = self.read(file.name) if absent < _AT_ONCE else None
+            absent = absent + 1 if found is None else 0
+            if found is not None and found.data == file.data:
+                return
+            if not file.fixed:
+                with self._explaining():
+                    self._put(file.name, file.data, "overwrite", fixed=False)
+            elif found is None:
+                self._create(file)
+            else:
+                raise differs(self._place, file.name)
+
+        _at_once(write, files)
+
+    def _create(self, file: File) -> None:
+        """Write a file unless it is there, by somebody who was quicker or has died."""
         with self._explaining():
-            obstore.put(self._store, name, data)
+            for _ in range(_ATTEMPTS):
+                with suppress(AlreadyExistsError):
+                    self._put(file.name, file.data, "create", fixed=True)
+                    return
+                if (found := self.read(file.name)) is None:
+                    continue  # somebody was writing it, and failed
+                if found.data != file.data:
+                    raise differs(self._place, file.name)
+                return
+        raise LedgerUnavailable(
+            f"{self._place} says that {file.name} is there, and has nothing to read",
+            remedy="it will be tried again",
+        )
 
     def swap(self, name: str, data: bytes, old: Found | None) -> bool:
         """Replace a file if it is still the same."""
         mode: Any = "create" if old is None else {"e_tag": old.version}
         with self._explaining():
             try:
-                obstore.put(self._store, name, data, mode=mode)
+                self._put(name, data, mode, fixed=False)
             except (AlreadyExistsError, PreconditionError):
                 return False
         return True
+
+    def _put(self, name: str, data: bytes, mode: Any, *, fixed: bool) -> None:
+        """Write a file with the header fields that it is to be served with (c2sp.org/tlog-tiles)."""
+        kind = "application/octet-stream" if "tile/" in name else "text/plain; charset=utf-8"
+        caching = "public, max-age=31536000, immutable" if fixed else "no-cache"
+        fields: Any = {"Content-Type": kind, "Cache-Control": caching}
+        obstore.put(self._store, name, data, attributes=fields, mode=mode)
 
     def settle(self) -> None:
         """Do nothing: an answer to a write says that it is durable."""
@@ -169,14 +211,61 @@ class S3:
 
     @contextmanager
     def _explaining(self) -> Iterator[None]:
+        _check_process()
         try:
             yield
         except BaseError as error:
-            # The driver's text may have a signed address in it, so only its first line's beginning is shown.
-            reason = (
-                f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0].partition('?')[0][:200]}"
-            )
+            # What the driver says may have a signed address in it, and what the server answered.
+            told = _REVEALING.split(str(error).strip(), maxsplit=1)[0][:200]
+            reason = f"{type(error).__name__}: {told}"
             raise LedgerUnavailable(
                 f"{self._place} cannot be used: {reason}",
                 remedy="check bucket, endpoint, region and credentials",
-            ) from error
+            ) from None
+
+
+def _at_once(write: Callable[[File], None], files: Iterable[File]) -> None:
+    """Write files on several threads, none of which keeps a process alive; raises the first error, all being over."""
+    waiting: Queue[File | None] = Queue(1)
+    errors: list[BaseException] = []
+    threads: list[Thread] = []
+
+    def work() -> None:
+        while (file := waiting.get()) is not None:
+            try:
+                if not errors:
+                    write(file)
+            except BaseException as error:  # noqa: BLE001  told by the thread that waits
+                errors.append(error)
+
+    try:
+        for file in files:
+            if errors:
+                break
+            if len(threads) < _AT_ONCE:
+                thread = Thread(target=work, name="consentkit-s3", daemon=True)
+                thread.start()
+                threads.append(thread)
+            waiting.put(file)
+    finally:
+        for _ in threads:
+            waiting.put(None)
+        for thread in threads:
+            thread.join()
+    if errors:
+        raise errors[0]
+
+
+@cache
+def _first_user() -> int:
+    """Return the process that used obstore first: this one, or one that it was forked from."""
+    return os.getpid()
+
+
+def _check_process() -> None:
+    """Refuse to go on in a process that was forked from one that used obstore, whose threads are the parent's."""
+    if _first_user() != os.getpid():
+        raise LedgerUnavailable(
+            "storage that speaks S3 cannot be used in a process that was forked from one that used it",
+            remedy="open the ledger, and decide, only after the fork",
+        )

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from random import Random
+from random import Random, SystemRandom
 from threading import Lock
 from typing import Final, NamedTuple, NoReturn
 
@@ -19,7 +19,7 @@ from attrs import define, field, frozen
 from attrs.validators import gt
 
 from consentkit.errors import ConsentkitError, InvalidKey, InvalidNote, LedgerClosed
-from consentkit.evidence._follower import Next, Source
+from consentkit.evidence._follower import Next, Source, pause
 from consentkit.evidence._http import Unreachable, check_prefix, fetch
 from consentkit.evidence.hashes import StoredHashes
 from consentkit.evidence.store import Store, View, open_store
@@ -139,7 +139,7 @@ class Submitter:
     emit: Callable[..., object]
     post: Callable[..., tuple[int, bytes]] = fetch
     now: Callable[[], float] = time.time
-    random: Random = field(factory=Random)
+    random: Random = field(factory=SystemRandom)
     _last: _Cosigned = field(default=_Cosigned(), init=False)
     _failures: int = field(default=0, init=False)
     _since: float | None = field(default=None, init=False)
@@ -243,7 +243,7 @@ class Submitter:
             raise _Refused(status, reason)
         raise Unreachable(f"{self.witness.url} answers {status} {reason}")
 
-    def _failed(self, pause: float, error: Exception) -> Next:
+    def _failed(self, first: float, error: Exception) -> Next:
         """Tell what is to be told, and say when to try again: later each time, and never all at once."""
         self._failures += 1
         self._problem = str(error)
@@ -256,9 +256,8 @@ class Submitter:
         left = since + self.witness.late_after - now
         if left <= 0:
             self._tell("late", "late", seconds=round(now - since), reason=str(error))
-        seconds = min(pause * 2.0 ** min(self._failures - 1, 16), max(_LONGEST_PAUSE, pause))
-        seconds *= self.random.uniform(0.5, 1.0)
-        return Next(min(seconds, left) if left > 0 else seconds, more=True)
+        following = pause(self._failures, first, max(_LONGEST_PAUSE, first), self.random)
+        return Next(min(following.seconds, left), more=True) if left > 0 else following
 
     def _tell(self, event: str, what: object, **data: object) -> None:
         if what not in self._told:

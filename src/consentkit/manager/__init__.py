@@ -127,7 +127,7 @@ class ConsentManager:
         witnesses: Sequence[Witness] = (),
         high_water: str | None = None,
         spool: str | PathLike[str] | None = None,
-        publish: Sequence[str] = (),
+        publish: str | Sequence[str] = (),
         admit: Admit | None = None,
         rate: float | None = None,
         burst: int | None = None,

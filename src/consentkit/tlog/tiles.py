@@ -27,6 +27,7 @@ __all__ = [
     "entries_path",
     "new_tiles",
     "parse_tile_path",
+    "partial_tiles",
     "tile_data",
     "tile_path",
     "tiles_for",
@@ -108,6 +109,14 @@ def new_tiles(old_size: int, new_size: int) -> Iterator[Tile]:
             yield from (Tile(level, index) for index in range(old // TILE_WIDTH, new // TILE_WIDTH))
             if new % TILE_WIDTH:
                 yield Tile(level, new // TILE_WIDTH, new % TILE_WIDTH)
+
+
+def partial_tiles(size: int) -> Iterator[Tile]:
+    """Yield the tiles and bundles of a tree of `size` leaves that are not full: at most one of each level."""
+    for level in (None, *range(-(-size.bit_length() // TILE_HEIGHT))):
+        count = size >> TILE_HEIGHT * (level or 0)
+        if count % TILE_WIDTH:
+            yield Tile(level, count // TILE_WIDTH, count % TILE_WIDTH)
 
 
 def tiles_for(size: int) -> Iterator[Tile]:
