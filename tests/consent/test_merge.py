@@ -57,6 +57,14 @@ def test_a_services_grant_does_not_survive_the_other_sides_refusal(lead, granted
         assert resolve(HISTORY, "FR", merged, Signals(), NOW).allows("clicks") is granted
 
 
+@pytest.mark.parametrize("lead", [0, 1, 300_000])
+def test_a_services_grant_survives_its_own_sides_earlier_refusal(lead):
+    """Where cookie and account carry the same history, what came later in it stands, however soon it came."""
+    one = Decisions({"analytics": REFUSAL}, {"clicks": later(GRANT, lead)})
+    merged = merge(HISTORY, one, one)
+    assert resolve(HISTORY, "FR", merged, Signals(), NOW).allows("clicks")
+
+
 @given(decided(), decided())
 def test_what_is_unreadable_on_one_side_stays_so(one, other):
     """An account that cannot be read denies what the cookie would grant."""

@@ -288,7 +288,9 @@ def _service_story(history: PolicyHistory, side: Decisions, other: Decisions, na
     told = history.find(story.policy)
     category = _home(told, name) if told else None
     above = _effective(other, category) if category else other.blanket
-    refused = above is not None and not above.granted and above.time >= story.time - SKEW
+    # What both sides carry is of one history, where the sequence decides; otherwise a refusal wins a tie.
+    since = story.time + 1 if other.services.get(name) == story else story.time - SKEW
+    refused = above is not None and not above.granted and above.time >= since
     return None if refused else story
 
 
