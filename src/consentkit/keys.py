@@ -64,6 +64,7 @@ _LOG_PEM, _RECORD_PEM, _COOKIE, _LOG_NAME_TXT, _TRUST = (
 )
 _COOKIE_SCHEMA = "consentkit-cookie-keys/1"
 _MAX_FILE = 65536
+_STATES = 1024  # scopes whose keyed state is kept
 _MAKE_KEYS = "make keys with: consentkit keys new DIR"
 
 
@@ -236,6 +237,7 @@ class CookieKeys:
     """
 
     keys: tuple[CookieKey, ...]
+    _states: dict[tuple[str, str], hmac.HMAC] = attrs.field(init=False, factory=dict, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         if len({key.key_id for key in self.keys}) != len(self.keys):
@@ -251,6 +253,18 @@ class CookieKeys:
     def find(self, key_id: str) -> CookieKey | None:
         """Return the key of that id, whatever its use, or None."""
         return next((key for key in self.keys if key.key_id == key_id), None)
+
+    def mac(self, key_id: str, scope: str, data: bytes) -> bytes:
+        """Return HMAC-SHA-256 over `data` under the key that `derive` gives. Raises InvalidKey for an unknown id."""
+        state = self._states.get((key_id, scope))
+        if state is None:
+            state = hmac.new(self.derive(key_id, scope), digestmod="sha256")
+            if len(self._states) >= _STATES:  # a scope is what a client says that our host is
+                self._states.clear()
+            self._states[key_id, scope] = state
+        mac = state.copy()
+        mac.update(data)
+        return mac.digest()
 
     def derive(self, key_id: str, scope: str) -> bytes:
         """Return the 32-byte MAC key of `scope` (a host or a shared domain) under the key of that id.

@@ -18,11 +18,10 @@ cookie's scope.
 
 from __future__ import annotations
 
-import hmac
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from hmac import compare_digest
 from typing import Final
 
 from attrs import evolve, frozen
@@ -68,6 +67,10 @@ REFUSAL_LIFETIME: Final = 400 * 24 * 3600
 _DIGITS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _VALUES: Final = {digit: value for value, digit in enumerate(_DIGITS)}
 _SLOTS: Final = _DIGITS[:62]
+_OF_DAY: Final = (12, 6, 0)
+_OF_TIME: Final = (36, 30, 24, 18, 12, 6, 0)
+_FRAME: Final = len("ppppppppb~")
+_STORY: Final = len("~ftttttttt")
 _NONE: Final = "-"
 _TAG: Final = 43
 _GRANTED, _ACKNOWLEDGED, _SIGNAL, _SHOWN, _EXEMPT, _DAY = (1 << bit for bit in range(6))
@@ -151,7 +154,7 @@ def fit(decisions: Decisions, history: PolicyHistory) -> Decisions:
     everything, exempt categories included.
     """
     room = MAX_VALUE - len("1.kkkk..") - _TAG
-    while len(".".join(_sections(decisions, history))) > room:
+    while not _surely_fits(decisions, history, room) and _length(decisions, history) > room:
         if not decisions.grants:
             newest = max(story.time for story in decisions.stories())
             refusal = Story(False, Basis.EXPRESS, end_of_day(newest), history.current.digest, day=True)
@@ -183,6 +186,18 @@ def encode(
     return value
 
 
+def _surely_fits(decisions: Decisions, history: PolicyHistory, room: int) -> bool:
+    """Whether they would fit even if no two stories were alike, which is quicker to tell than to write them."""
+    stories = list(decisions.stories())
+    slots = len(history.current.names) + _FRAME
+    policies = {story.policy for story in stories}
+    return policies <= {history.current.digest} and slots + len(stories) * _STORY <= room
+
+
+def _length(decisions: Decisions, history: PolicyHistory) -> int:
+    return len(".".join(_sections(decisions, history)))
+
+
 def _without(stories: Mapping[str, Story], granted_at: int) -> dict[str, Story]:
     return {name: s for name, s in stories.items() if not (s.granted and s.time == granted_at)}
 
@@ -193,22 +208,32 @@ def _sections(decisions: Decisions, history: PolicyHistory) -> list[str]:
 
 
 def _section(decisions: Decisions, policy: Policy) -> str:
-    stories: list[str] = []
-    slots = ""
-    found = [decisions.categories.get(name) for name in policy.category_ids]
-    found += [decisions.services.get(name) for name in policy.service_ids]
-    for at, story in enumerate(chain([decisions.blanket], found)):
-        if story is None or story.policy != policy.digest:
-            slots += _NONE
-            continue
-        text = _write_story(story, exempt=at == 0 and decisions.blanket_exempt)
-        if text not in stories:
-            stories.append(text)
-        slots += _SLOTS[stories.index(text)]
-    return "~".join([short_digest(policy.digest), slots.rstrip(_NONE), *stories])
+    blanket, digest = decisions.blanket, policy.digest
+    places: dict[str, str] = {}
+    known: dict[
+        int, str
+    ] = {}  # an answer gives the same story to all that it speaks of, so most are written once
+    slots = [_NONE]
+    if blanket is not None and blanket.policy == digest:
+        text = _write_story(blanket, exempt=decisions.blanket_exempt)
+        slots = [places.setdefault(text, _SLOTS[0])]
+    for stories, names in (
+        (decisions.categories, policy.category_ids),
+        (decisions.services, policy.service_ids),
+    ):
+        for name in names:
+            story = stories.get(name)
+            if story is None or story.policy != digest:
+                slots.append(_NONE)
+                continue
+            if (slot := known.get(id(story))) is None:
+                text = _write_story(story)
+                slot = known[id(story)] = places.get(text) or places.setdefault(text, _SLOTS[len(places)])
+            slots.append(slot)
+    return "~".join([short_digest(digest), "".join(slots).rstrip(_NONE), *places])
 
 
-def _write_story(story: Story, *, exempt: bool) -> str:
+def _write_story(story: Story, *, exempt: bool = False) -> str:
     flags = (
         _GRANTED * story.granted
         | _FLAGS[story.basis]
@@ -216,18 +241,18 @@ def _write_story(story: Story, *, exempt: bool) -> str:
         | _EXEMPT * exempt
         | _DAY * story.day
     )
-    count, width = (story.time // DAY, 3) if story.day else (story.time, 7)
-    return _DIGITS[flags] + "".join(_DIGITS[count >> 6 * place & 63] for place in reversed(range(width)))
+    count, shifts = (story.time // DAY, _OF_DAY) if story.day else (story.time, _OF_TIME)
+    return _DIGITS[flags] + "".join([_DIGITS[count >> shift & 63] for shift in shifts])
 
 
 def _sign(sections: Sequence[str], keys: CookieKeys, scope: str, id_value: str | None) -> str:
     key_id = keys.signing.key_id
     value = ".".join(["1", key_id, *sections])
-    return f"{value}.{_tag(value, keys.derive(key_id, scope), id_value)}"
+    return f"{value}.{_tag(value, keys, key_id, scope, id_value)}"
 
 
-def _tag(value: str, key: bytes, id_value: str | None) -> str:
-    mac = hmac.digest(key, f"{value}\n{id_value or ''}".encode(), "sha256")
+def _tag(value: str, keys: CookieKeys, key_id: str, scope: str, id_value: str | None) -> str:
+    mac = keys.mac(key_id, scope, f"{value}\n{id_value or ''}".encode())
     return urlsafe_b64encode(mac)[:43].decode()
 
 
@@ -252,9 +277,9 @@ def decode(
     except (KeyError, IndexError, ValueError):
         return _UNREADABLE
     bound = id_value if decisions.grants else None
-    tag = _tag(value[:-44], keys.derive(match[1], scope), bound)
+    tag = _tag(value[:-44], keys, match[1], scope, bound)
     ahead = any((s.time - DAY if s.day else s.time) > now + SKEW for s in decisions.stories())
-    if (decisions.grants and not bound) or ahead or not hmac.compare_digest(tag, match[3]):
+    if (decisions.grants and not bound) or ahead or not compare_digest(tag, match[3]):
         return _UNREADABLE
     return decisions
 

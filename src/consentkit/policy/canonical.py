@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -27,6 +28,7 @@ def digest_of(canonical: bytes) -> str:
     return sha256(canonical).hexdigest()
 
 
+@lru_cache(maxsize=1024)
 def short_digest(digest: str) -> str:
     """Return the 8 characters of base64url that stand for `digest` where room is short (48 bits of it)."""
     return urlsafe_b64encode(bytes.fromhex(digest)).decode()[:_SHORT]
