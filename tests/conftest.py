@@ -24,6 +24,16 @@ settings.register_profile(
 settings.load_profile("consentkit")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where ledgers on a server have their spools: not in the home of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("state")
+        patch.setenv("XDG_STATE_HOME", str(folder))
+        patch.delenv("STATE_DIRECTORY", raising=False)
+        yield folder
+
+
 @pytest.fixture
 def clock() -> support.Clock:
     """A clock fixed at 2026-11-02T12:00:00Z; ``clock()`` reads it, ``clock.advance(span)`` moves it."""

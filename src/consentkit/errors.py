@@ -258,5 +258,16 @@ class LedgerMissing(LedgerUnavailable):
     """There is no ledger at the URL that was given."""
 
 
+class SpoolUnavailable(LedgerUnavailable):
+    """The spool, where refusals wait for the ledger, cannot be read or written."""
+
+
 class OutcomeUnknown(LedgerUnavailable):
-    """The store failed while writing, and whether it wrote could not be found out."""
+    """The store failed while writing, and whether it wrote could not be found out.
+
+    `attempted` is what may be there: the index and the line of the entry that would be this record's.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "", attempted: tuple[int, bytes] | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.attempted = attempted

@@ -25,7 +25,7 @@ from consentkit.evidence.ledger import Ledger
 from consentkit.evidence.receipt import verify_receipt
 from consentkit.tlog import Checkpoint, check_consistency, parse_note, prove_consistency
 from tests.evidence.samples import KEYS, TRUST, history
-from tests.evidence.test_spool import away
+from tests.evidence.test_draining import away
 from tests.faults.history import NOTICE, POLICY, decision
 from tests.support import Clock
 

@@ -18,7 +18,7 @@ from itertools import count
 from consentkit.errors import LedgerError, OutcomeUnknown
 from consentkit.evidence.ledger import Ledger
 from tests.evidence.samples import KEYS, history
-from tests.evidence.test_spool import away
+from tests.evidence.test_draining import away
 from tests.faults.history import NOTICE, POLICY, Ack, decision, digest, policy
 
 _BURST = 12

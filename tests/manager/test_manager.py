@@ -165,7 +165,7 @@ class Failing:
     def append(self, draft, once=None):
         raise LedgerUnavailable("the disk is full")
 
-    def spool(self, draft):
+    def spool(self, draft, once=None, attempted=None):
         raise LedgerUnavailable("so is the one of the spool")
 
 

@@ -8,15 +8,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from consentkit.consent import Control
+from consentkit.consent import Control, Reason
 from consentkit.errors import BadRequest, InvalidOption, LedgerBusy
 from consentkit.evidence.ledger import Ledger
 from consentkit.manager import ConsentManager
 from consentkit.web.endpoints import respond
-from consentkit.web.flood import TokenBucket, retry_after
+from consentkit.web.flood import Proposal, TokenBucket, retry_after
 from consentkit.web.front import Front
 from consentkit.web.repeats import LIFETIME, idempotency_key, is_strong
 from consentkit.web.request import Request
+from tests.evidence.test_draining import away
 from tests.manager.test_manager import (
     ACCEPT,
     KEYS,
@@ -34,6 +35,17 @@ def keyed(manager, browser, given, key=STRONG):
     decided = manager.decide_for(browser.request("POST"), given, key)
     browser.take(decided.set_cookies)
     return decided
+
+
+def post(front, control, *fields):
+    """Post a decision to the endpoint."""
+    fields = [
+        ("host", "example.com"), ("sec-fetch-site", "same-origin"), ("content-type", "application/json"), *fields
+    ]  # fmt: skip
+    headers = tuple((name.encode(), value.encode()) for name, value in fields)
+    notice = answer(front.manager, ACCEPT).notice.digest
+    body = json.dumps({"control": control, "notice": notice, "asked": "analytics marketing"}).encode()
+    return respond(front, Request("POST", "/consent/decision", "", headers, "https"), body)
 
 
 class TestIdempotency:
@@ -90,6 +102,37 @@ class TestIdempotency:
         assert decided.conflict
         assert not manager.visit(browser.request()).consent.allows("ads")
 
+    def test_of_a_mixed_conflict_the_refusals_take_effect(self, open_manager):
+        """And are recorded; what was to be granted is not."""
+        manager, browser = open_manager(), Browser()
+        keyed(manager, Browser(), answer(manager, REFUSE))
+        mixed = {"analytics": True, "marketing": False}
+        decided = keyed(manager, browser, answer(manager, Control.SAVE, choices=mixed))
+        assert (decided.conflict, decided.grants_dropped, decided.recorded) == (True, True, True)
+        assert not claims(manager, decided.index)["choices"]["marketing"]["granted"]
+        assert "analytics" not in claims(manager, decided.index)["choices"]
+
+    def test_a_refusal_that_waited_is_known_by_its_key(self, open_manager):
+        """Made again while the ledger takes nothing, and afterwards: one record."""
+        manager = open_manager()
+        given = answer(manager, REFUSE)
+        size, book, manager.ledger = manager.ledger.size, manager.ledger, Full(manager.ledger)
+        assert [keyed(manager, Browser(), given).spooled for _ in range(2)] == [True, True]
+        manager.ledger = book
+        first = keyed(manager, Browser(), given)
+        assert (first.recorded, first.index, book.size) == (True, size, size + 1)
+
+    def test_a_grant_that_was_turned_away_may_come_again_under_its_key(self, open_manager):
+        """The refusals of a mixed choice, which took effect the first time, do not stand for it."""
+        manager, browser = open_manager(), Browser()
+        mixed = {"analytics": True, "marketing": False}
+        given = answer(manager, Control.SAVE, choices=mixed)
+        book, manager.ledger = manager.ledger, Full(manager.ledger)
+        assert keyed(manager, browser, given).grants_dropped
+        manager.ledger = book
+        assert keyed(manager, browser, given).recorded
+        assert manager.visit(browser.request()).consent.allows("analytics")
+
     def test_a_weak_key_is_no_key_of_a_new_visitor(self, open_manager):
         """Somebody else could have the same; a refusal needs none."""
         manager = open_manager()
@@ -142,31 +185,20 @@ class TestIdempotency:
 
     def test_it_is_over_http(self, open_manager):
         """Quoted or bare; a second key is a mistake, and a conflict is a 409."""
-        manager = open_manager()
-        notice = answer(manager, ACCEPT).notice.digest
-        front = Front(manager)
+        front = Front(open_manager())
 
-        def post(control, key, *more):
-            fields = [
-                ("host", "example.com"),
-                ("sec-fetch-site", "same-origin"),
-                ("content-type", "application/json"),
-                ("accept", "application/json"),
-                ("idempotency-key", key),
-                *more,
-            ]
-            headers = tuple((name.encode(), value.encode()) for name, value in fields)
-            body = json.dumps({"control": control, "notice": notice, "asked": "analytics marketing"}).encode()
-            return respond(front, Request("POST", "/consent/decision", "", headers, "https"), body)
+        def ask(control, key, *more):
+            return post(front, control, ("accept", "application/json"), ("idempotency-key", key), *more)
 
-        first, second = post("accept", STRONG), post("accept", f'"{STRONG}"')
+        first, second = ask("accept", STRONG), ask("accept", f'"{STRONG}"')
         assert first.status == second.status == 200
         assert [v for n, v in first.headers if n == b"set-cookie"] == [
             v for n, v in second.headers if n == b"set-cookie"
         ]
-        assert post("save", STRONG).status == 409
-        assert post("accept", "short").status == 400
-        assert post("accept", STRONG, ("idempotency-key", STRONG)).status == 400
+        assert ask("save", STRONG).status == 409
+        assert ask("accept", "short").status == 400
+        assert ask("accept", STRONG, ("idempotency-key", STRONG)).status == 400
+        assert ask("refuse", "short").status == 200
 
     @pytest.mark.parametrize(
         ("key", "strong"),
@@ -178,10 +210,13 @@ class TestIdempotency:
         assert is_strong(key) is strong
 
     @pytest.mark.parametrize("value", [b"", b'""', b"a b", b"\xff", b"x" * 256])
-    def test_what_is_no_key_is_refused(self, value):
-        """With a sentence."""
-        with pytest.raises(BadRequest, match="Idempotency-Key"):
-            idempotency_key(Request("POST", "/", "", ((b"idempotency-key", value),), "https"))
+    def test_what_is_no_key_is_refused(self, open_manager, value):
+        """With a sentence, and not for a refusal."""
+        key = idempotency_key(Request("POST", "/", "", ((b"idempotency-key", value),), "https"))
+        manager, browser = open_manager(), Browser()
+        with pytest.raises(BadRequest, match="1 to 255 printable ASCII"):
+            keyed(manager, browser, answer(manager, ACCEPT), key)
+        assert keyed(manager, browser, answer(manager, REFUSE), key).recorded
 
 
 class Full:
@@ -228,14 +263,30 @@ class TestTooMany:
 
     def test_the_site_may_turn_grants_away_and_nothing_else(self, open_manager):
         """For so many seconds as it says."""
-        manager, browser = open_manager(admit=lambda request: 30.0), Browser()
+        manager, browser = open_manager(admit=lambda proposal: 30.0), Browser()
         assert 30 <= decide(manager, browser, answer(manager, ACCEPT)).retry_after <= 60
         assert decide(manager, browser, answer(manager, REFUSE)).recorded
-        assert decide(open_manager(admit=lambda request: True), Browser(), answer(manager, ACCEPT)).recorded
+        assert decide(open_manager(admit=lambda proposal: True), Browser(), answer(manager, ACCEPT)).recorded
+
+    def test_the_site_is_told_nothing_personal(self, open_manager):
+        """What would be recorded, where, and how many wait."""
+        asked = []
+        manager = open_manager(admit=lambda proposal: asked.append(proposal) or True)
+        decide(manager, Browser(), answer(manager, ACCEPT))
+        assert asked == [Proposal("given", "banner", "https://example.com", "FR", "opt-in", 0)]
+
+    def test_a_withdrawal_beside_what_stays_granted_is_not_turned_away(self, open_manager):
+        """Not even by a site that lets nothing through."""
+        first, browser = open_manager(), Browser()
+        decide(first, browser, answer(first, ACCEPT))
+        manager = open_manager(admit=lambda proposal: False)
+        decided = decide(manager, browser, answer(manager, REFUSE, asked=("marketing",)))
+        assert (decided.recorded, str(decided.event)) == (True, "changed")
+        assert manager.visit(browser.request()).consent.allows("analytics")
 
     def test_a_hook_that_fails_keeps_nobody_out(self, open_manager, caplog):
         """It is logged."""
-        manager = open_manager(admit=lambda request: 1 // 0)
+        manager = open_manager(admit=lambda proposal: 1 // 0)
         assert decide(manager, Browser(), answer(manager, ACCEPT)).recorded
         assert "failed; the decision is recorded" in caplog.text
 
@@ -267,6 +318,33 @@ class TestTooMany:
         """Not even after no time at all."""
         assert retry_after(0.01) == 1
 
+    @pytest.mark.parametrize("accept", ["application/json", "text/html"])
+    def test_it_is_told_over_http(self, open_manager, accept):
+        """503 and when to come again for a grant, and what counts for a refusal: it is in force."""
+        manager = open_manager()
+        manager.ledger = Full(manager.ledger)
+
+        def ask(control):
+            return post(Front(manager), control, ("accept", accept))
+
+        grant, refusal = ask("accept"), ask("refuse")
+        assert (grant.status, refusal.status) == (503, 200 if accept.endswith("json") else 303)
+        assert 2 <= int(dict(grant.headers)[b"retry-after"]) <= 4
+        assert b"retry-after" not in dict(refusal.headers)
+        assert any(name == b"set-cookie" for name, _ in refusal.headers)
+        if accept.endswith("json"):
+            assert json.loads(grant.body)["grantsDropped"]
+            assert json.loads(refusal.body)["spooled"]
+        else:
+            assert b"or the server busy. Please choose again." in grant.body
+
+    def test_a_ledger_that_is_away_is_told_as_one_that_is_busy(self, open_manager):
+        """With more time to come back."""
+        manager = open_manager()
+        with away(manager.ledger):
+            assert 10 <= decide(manager, Browser(), answer(manager, ACCEPT)).retry_after <= 20
+            assert decide(manager, Browser(), answer(manager, REFUSE)).spooled
+
     def test_the_queue_keeps_places_for_withdrawals(self, open_manager, ledger, clock):
         """When grants fill it, a refusal still gets in; when all is full, it waits in the spool."""
         stop, busy = threading.Event(), threading.Event()
@@ -292,6 +370,43 @@ class TestTooMany:
                 book.submit(no)
             stop.set()
             assert [future.result(20) is not None for future in waiting] == [True] * 9
+
+
+class TestWithdrawn:
+    """A grant whose withdrawal waits in the spool grants nothing, whoever still has its cookie."""
+
+    def test_an_older_cookie_grants_nothing_any_more(self, open_manager, monkeypatch):
+        """In no process that sees the spool: the answer to the withdrawal was lost, or another tab has it."""
+        monkeypatch.setattr("consentkit.evidence._spooling.LAG_SECONDS", 0.0)
+        ours, other, browser = open_manager(), open_manager(), Browser()
+        decide(ours, browser, answer(ours, ACCEPT))
+        assert other.visit(browser.request()).consent.allows("ads")
+        with away(ours.ledger):
+            assert ours.decide_for(browser.request("POST"), answer(ours, REFUSE)).spooled
+            for manager in (ours, other):
+                assert manager.visit(browser.request()).consent.reason("ads") is Reason.UNREADABLE
+        decide(ours, Browser(), answer(ours, REFUSE))
+        assert not other.visit(browser.request()).consent.allows("ads")
+
+    def test_what_stays_granted_stays(self, open_manager):
+        """The cookie that came with the answer tells of the refusal itself."""
+        manager, browser = open_manager(), Browser()
+        decide(manager, browser, answer(manager, ACCEPT))
+        with away(manager.ledger):
+            assert decide(manager, browser, answer(manager, REFUSE, asked=("marketing",))).spooled
+            consent = manager.visit(browser.request()).consent
+            assert (consent.allows("analytics"), consent.allows("marketing")) == (True, False)
+
+    def test_a_later_grant_counts(self, open_manager, clock):
+        """It stands behind the withdrawal, in the log as in time."""
+        manager, browser = open_manager(), Browser()
+        decide(manager, browser, answer(manager, ACCEPT))
+        with away(manager.ledger):
+            assert decide(manager, browser, answer(manager, REFUSE)).spooled
+        clock.advance(1000)
+        index = decide(manager, browser, answer(manager, ACCEPT)).index
+        assert claims(manager, index - 1)["event"] == "withdrawn"
+        assert manager.visit(browser.request()).consent.allows("ads")
 
 
 def _another(manager: ConsentManager):

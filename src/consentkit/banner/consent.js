@@ -25,7 +25,7 @@
       keepalive: true,
       signal: AbortSignal.timeout?.(15e3)
     })
-      .then(r => r.ok ? r.json() : Promise.reject(r))
+      .then(r => r.ok || r.status == 503 ? r.json() : Promise.reject(r))
       .then(r => settle(job, r), e => fail(job, e.status))
       .finally(() => {
         const next = waiting;

@@ -171,6 +171,11 @@ class Outcome:
     asked: tuple[str, ...]
     grants_dropped: bool = False
 
+    @property
+    def grants(self) -> bool:
+        """Whether a record of it grants anything."""
+        return any(story.granted for story in (*self.categories.values(), *self.services.values()))
+
 
 def end_of_day(time: int) -> int:
     """Give the last millisecond of the UTC day that holds `time`."""

@@ -32,17 +32,18 @@ class Inside:
     @contextmanager
     def view(self) -> Iterator[View]:
         """Read one consistent state."""
-        with self._open(), self.ledger._view() as view:
+        with self.open(), self.ledger._view() as view:
             yield view
 
     def keep(self, size: int, checkpoint: bytes, line: bytes) -> None:
         """Keep a cosignature."""
-        with self._open():
+        with self.open():
             self.ledger._store.keep_cosigned(size, checkpoint, line)
         self.ledger._outside.cosigned()
 
     @contextmanager
-    def _open(self) -> Iterator[None]:
+    def open(self) -> Iterator[None]:
+        """Go on, unless the ledger is closed; nobody closes it meanwhile."""
         # A thread that outlives `close` must not connect anew.
         with self.ledger._gate:
             if self.ledger._closed:

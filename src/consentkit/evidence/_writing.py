@@ -21,8 +21,8 @@ from consentkit.errors import (
     OutcomeUnknown,
 )
 from consentkit.evidence._gone import Gone
-from consentkit.evidence.batch import Builder, Built, Publication, RecordWork, Snapshot, Work
-from consentkit.evidence.entry import KeyEntry, NoticeEntry, PolicyEntry
+from consentkit.evidence.batch import Appended, Builder, Built, Publication, RecordWork, Snapshot, Work
+from consentkit.evidence.entry import KeyEntry, NoticeEntry, PolicyEntry, entry_line
 from consentkit.evidence.heads import check_stored, foreign
 from consentkit.evidence.keyring import keyring
 from consentkit.evidence.outside import Outside
@@ -31,7 +31,7 @@ from consentkit.evidence.store import Batch, Head, Store, View
 from consentkit.keys import Keys
 from consentkit.tlog import NoteSigner
 
-__all__ = ["EventHook", "Writer"]
+__all__ = ["BatchUnknown", "EventHook", "Writer"]
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +41,27 @@ class EventHook(Protocol):
 
     def __call__(self, event: str, /, **data: object) -> object:
         """Take note of an event. There is nothing personal in `data`; what this raises is logged."""
+
+
+class BatchUnknown(OutcomeUnknown):
+    """Whether a batch was written could not be found out; `outcomes` tells each who waits for it what may be there."""
+
+    def __init__(self, message: str, *, remedy: str, built: Built) -> None:
+        super().__init__(message, remedy=remedy)
+        self._built = built
+
+    def outcomes(self) -> tuple[OutcomeUnknown, ...]:
+        """Return what to tell those who wait for the batch's outcomes, in their order."""
+        return tuple(
+            OutcomeUnknown(self.message, remedy=self.remedy, attempted=_attempted(outcome))
+            for outcome in self._built.outcomes
+        )
+
+
+def _attempted(outcome: object) -> tuple[int, bytes] | None:
+    if not isinstance(outcome, Appended):
+        return None
+    return outcome.index, entry_line(outcome.opening.commitment)
 
 
 class Writer:
@@ -124,7 +145,9 @@ class Writer:
             self._reopen()
             found = built.batch is not None and self._holds(built.batch)
         except LedgerError as worse:
-            raise OutcomeUnknown(f"{error.message}; then: {worse.message}", remedy=worse.remedy) from error
+            raise BatchUnknown(
+                f"{error.message}; then: {worse.message}", remedy=worse.remedy, built=built
+            ) from error
         if not found:
             raise LedgerUnavailable(f"nothing was recorded: {error.message}", remedy=error.remedy) from error
         if built.batch is not None:
@@ -173,12 +196,16 @@ class Writer:
             # Another ledger took this one's place meanwhile: its log is not ours to sign.
             raise foreign(head, self._keys.log_name) or LedgerCorrupt("the ledger's head is damaged")
         snapshot = Snapshot(head, dict(tails), keyring(entries), frozenset(), answered)
-        if not digests and not actions:
+        attempted = {work.attempted for work in works if isinstance(work, RecordWork) and work.attempted}
+        if not digests and not actions and not attempted:
             return snapshot
         with self._view() as view:  # the same state or a later one, and then this batch is not written
             published = frozenset(digest for kind, digest in digests if view.has(kind, digest))
             return evolve(
-                snapshot, published=published, plans={action: action.plan(view, today) for action in actions}
+                snapshot,
+                published=published,
+                plans={action: action.plan(view, today) for action in actions},
+                landed=frozenset(one for one in attempted if [one[1]] == [*view.entries(one[0], one[0] + 1)]),
             )
 
     def _scrub(self) -> bool:

@@ -125,11 +125,15 @@ class _Signed(NamedTuple):
 
 @define(eq=False)
 class RecordWork:
-    """A draft on its way into the log. `signed` keeps what was signed for it, in case it can stay."""
+    """A draft on its way into the log. `signed` keeps what was signed for it, in case it can stay.
+
+    `attempted` are index and line of the entry that is this record's already, if the log has it there.
+    """
 
     draft: RecordDraft
     time: int
     once: Once | None = None
+    attempted: tuple[int, bytes] | None = None
     signed: _Signed | None = field(default=None, repr=False)
 
 
@@ -149,7 +153,8 @@ Outcome = Appended | Repeated | tuple[int, ...] | int | ConsentkitError | None
 class Snapshot:
     """What a batch is built on: the head, the tails of its histories, the keys, and what was published.
 
-    `answered` is what is remembered of the requests behind its records, `plans` what its actions come to.
+    `answered` is what is remembered of the requests behind its records, `landed` what was attempted before and is
+    there, `plans` what its actions come to.
     """
 
     head: Head | None
@@ -158,6 +163,7 @@ class Snapshot:
     published: frozenset[str]
     answered: Mapping[bytes, Answered] = _NOTHING
     plans: Mapping[Action, Plan] = _NOTHING
+    landed: frozenset[tuple[int, bytes]] = frozenset()
 
 
 @frozen
@@ -212,6 +218,8 @@ class Builder:
                 return draft.publish(work)
             if not isinstance(work, RecordWork):
                 return draft.carry_out(draft.plans[work])
+            if work.attempted in draft.landed:
+                return Repeated(work.attempted[0])
             if work.once is not None and (
                 known := remembered(draft.answered.get(work.once.key), work.once, work.time)
             ):
@@ -258,6 +266,7 @@ class _Draft:
         self.published: list[Published] = []
         self.keys: list[int] = []
         self.plans, self.answered = snapshot.plans, dict(snapshot.answered)
+        self.landed = snapshot.landed
         self.answers: list[Answered] = []
         self.removals: list[Removal] = []
         self.spared: list[int] = []

@@ -22,32 +22,31 @@ from consentkit.errors import (
     LedgerBusy,
     LedgerError,
     LedgerUnavailable,
+    OutcomeUnknown,
 )
 from consentkit.evidence._exits import Closable, close_at_exit, forget
 from consentkit.evidence._forks import follow
-from consentkit.evidence._gone import Fate
 from consentkit.evidence._inside import Inside
+from consentkit.evidence._reading import Reader
 from consentkit.evidence._spooling import Spooling
-from consentkit.evidence._writing import EventHook, Writer
+from consentkit.evidence._writing import BatchUnknown, EventHook
 from consentkit.evidence.batch import (
     MAX_SKEW,
     Appended,
+    Built,
     Once,
     Publication,
     RecordWork,
     Repeated,
     remembered,
 )
-from consentkit.evidence.current import Current, current, fold, records
+from consentkit.evidence.current import Current, current, fold
 from consentkit.evidence.entry import KeyEntry, NoticeEntry, PolicyEntry, PredecessorEntry
 from consentkit.evidence.export import Progress, export
-from consentkit.evidence.heads import with_cosignatures
 from consentkit.evidence.keyring import keyring_of
-from consentkit.evidence.opening import Opening
 from consentkit.evidence.outside import Outside
 from consentkit.evidence.publication import log_file
-from consentkit.evidence.receipt import Receipt, make_receipt
-from consentkit.evidence.record import RecordDraft, disclosed, parse_record
+from consentkit.evidence.record import RecordDraft
 from consentkit.evidence.removal import Erasure, Expiry, Placing, Releasing, check_field, recorded_at
 from consentkit.evidence.sequencer import QUEUE_LIMIT, Item, Sequencer, settle
 from consentkit.evidence.spool import default_spool
@@ -76,7 +75,7 @@ def system_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Ledger(Writer, Closable):
+class Ledger(Reader, Closable):
     """A consent log that is open for appending. Make one with `open`; it may be shared by threads.
 
     A process that is forked off may go on using it: the child connects and starts its thread by itself.
@@ -107,7 +106,7 @@ class Ledger(Writer, Closable):
             inside, self._emit, self._verifier,
             witnesses=witnesses, high_water=high_water, url=url, publish=publish,
         )  # fmt: skip
-        self._spooling = Spooling(spool or default_spool(url), self._write, clock, self._emit)
+        self._spooling = Spooling(spool or default_spool(url), self._enter, clock, self._emit)
         follow(inside)
         close_at_exit(self)
 
@@ -136,9 +135,9 @@ class Ledger(Writer, Closable):
         the background; `high_water` is the URL of the place by which a restored backup is noticed (see
         `consentkit.evidence.highwater`); `predecessor` begins a new log that carries on after another. `lag` is how
         many seconds may pass until `usable` knows of what another process erased. `spool` is the folder on this
-        machine where refusals wait while no record can be written (see `spool`): beside a ledger in a file unless
-        told otherwise, and nowhere for one on a server. `publish` are URLs of places, or one, where the log is to be
-        read by everybody (see `publication`).
+        machine where refusals wait while no record can be written: unless told otherwise, beside a ledger in a file,
+        and in the service's state folder for one on a server (see `consentkit.evidence.spool.default_spool`).
+        `publish` are URLs of places, or one, where the log is to be read by everybody (see `publication`).
 
         Raises LedgerUnavailable when there is none or it cannot be used, LedgerCorrupt when it is not what the log
         key signed, LedgerRolledBack when it has gone back behind its high-water mark, LedgerError when it is the
@@ -161,7 +160,7 @@ class Ledger(Writer, Closable):
         try:
             ledger._verify()
             ledger.introduce_keys(predecessor)
-            ledger._spooling.drain()
+            ledger._spooling.open()
         except BaseException:
             ledger.close()
             raise
@@ -189,88 +188,6 @@ class Ledger(Writer, Closable):
 
     # What is there
 
-    @property
-    def log_name(self) -> str:
-        """The log's name: C2SP's origin line."""
-        return self._keys.log_name
-
-    @property
-    def size(self) -> int:
-        """Number of entries, those of other processes included."""
-        with self._view() as view:
-            return self._head(view).size
-
-    def checkpoint(self) -> bytes:
-        """Return the log's signed head, a C2SP checkpoint, with the cosignatures that it has so far."""
-        with self._view() as view:
-            return with_cosignatures(view, self._head(view))
-
-    def cosigned(self, limit: int | None = None) -> tuple[bytes, ...]:
-        """Return the checkpoints that witnesses cosigned, newest first, `limit` at most."""
-        with self._view() as view:
-            return tuple(note for _, note in view.cosigned(limit=limit))
-
-    def cosign(self) -> bytes:
-        """Have the witnesses cosign the head now, and return it with what they signed; see `on_event` for the rest."""
-        self._outside.cosign()
-        return self.checkpoint()
-
-    def policies(self) -> tuple[bytes, ...]:
-        """Return the canonical forms of all policies that were in force, oldest first."""
-        with self._view() as view:
-            return tuple(body for _, body in view.published("policy"))
-
-    def has_policy(self, digest: str) -> bool:
-        """Say whether a policy was published, by its digest in hex."""
-        with self._view() as view:
-            return view.has("policy", digest)
-
-    def has_notice(self, digest: str) -> bool:
-        """Say whether a notice was published, by its digest in hex."""
-        with self._view() as view:
-            return view.has("notice", digest)
-
-    def usable(self, log_name: str, index: int) -> bool:
-        """Say whether a decision that names this log and entry can still be proven: not once it is erased.
-
-        Reads the store only for an index beyond what this process has seen, and when the lag is over. While the store
-        cannot be read then, what cannot be proven counts as gone.
-        """
-        if log_name != self.log_name or index < 0:
-            return False
-        try:
-            if index >= self._size or time.monotonic() >= self._known_until:
-                self._look()
-            fate = self._gone.fate(index)
-            if fate is Fate.EXPIRED:  # a hold may have spared it
-                return self.opening(index) is not None
-        except LedgerError:
-            return False
-        return fate is Fate.THERE and index < self._size
-
-    def entries(self, start: int, stop: int) -> tuple[bytes, ...]:
-        """Return entries `start` up to `stop`, as many as there are."""
-        with self._view() as view:
-            return tuple(view.entries(start, stop))
-
-    def opening(self, index: int) -> Opening | None:
-        """Return what opens entry `index`; None when it records no decision, or does not exist."""
-        with self._view() as view:
-            return next(view.openings(index, index + 1), None)
-
-    def is_of_history(self, log_name: str, index: int, history: str) -> bool:
-        """Say whether this log's entry `index` records a decision of that history, by its pseudonym."""
-        opening = self.opening(index) if self.usable(log_name, index) else None
-        if opening is None:
-            return False
-        claims = parse_record(opening.record).claims
-        return disclosed(claims, opening.disclosures).get("history") == history
-
-    def history(self, history: str) -> tuple[Appended, ...]:
-        """Return the records that there are of a history, by its pseudonym, oldest first."""
-        with self._view() as view:
-            return records(view, history)
-
     def current(self, history: str) -> Current:
         """Return what the records of a history come to: the latest choice about each category and service.
 
@@ -285,10 +202,15 @@ class Ledger(Writer, Closable):
                 raise
             return fold((), {}, waiting)
 
-    def receipt(self, index: int) -> Receipt | None:
-        """Return the receipt of the record at `index`, with proofs under the present head; None if it has none."""
-        with self._view() as view:
-            return make_receipt(view, self._head(view), index)
+    def cosign(self) -> bytes:
+        """Have the witnesses cosign the head now, and return it with what they signed; see `on_event` for the rest."""
+        self._outside.cosign()
+        return self.checkpoint()
+
+    @property
+    def waiting(self) -> int:
+        """Number of decisions that wait in this process to be recorded."""
+        return len(self._sequencer)
 
     def log_file(self, name: str) -> bytes | None:
         """Return one file of the public log, such as `checkpoint` or `tile/0/000`; None for what is not there."""
@@ -327,13 +249,24 @@ class Ledger(Writer, Closable):
         self._put(draft, once, future, loop)
         return await future
 
-    def spool(self, draft: RecordDraft) -> None:
+    def spool(
+        self, draft: RecordDraft, once: Once | None = None, attempted: tuple[int, bytes] | None = None
+    ) -> None:
         """Keep a refusal that could not be recorded in the spool; returns once that is durable.
 
         It enters the log as soon as that is possible, once, with the time of that moment as its time and with the
-        optional field `decided` to say when it was made. Raises LedgerUnavailable when it cannot be kept.
+        optional field `decided` to say when it was made. `once` is what its request is known by, `attempted` what an
+        OutcomeUnknown told of it. Raises SpoolUnavailable when it cannot be kept.
         """
-        self._spooling.keep(draft, self._clock() if draft.time is None else draft.time)
+        self._spooling.keep(draft, self._clock() if draft.time is None else draft.time, once, attempted)
+
+    def withdrawn(self, history: str) -> int | None:
+        """Return when a refusal of a history was decided that waits in the spool, UTC milliseconds; None for none.
+
+        What was decided earlier than that grants nothing any more. Other processes know of it within a second; it is
+        remembered when it is in the log, too, as long as this process runs.
+        """
+        return self._spooling.withdrawn(history)
 
     def recall(self, once: Once) -> Appended | None:
         """Return the record that came of an earlier request under this key; None when there was none.
@@ -396,12 +329,15 @@ class Ledger(Writer, Closable):
         same pseudonym begins a new history. `ledger.unscrubbed` is told when a reader kept the store from overwriting
         what was removed; that is made up for when the next decisions are recorded.
 
+        What waits in the spool of this machine is recorded first, and erased with the rest.
+
         Raises LedgerError when a hold is on one of the records, and for a reason that no entry can carry.
         """
         check_field(reason, "reason")
-        self._spooling.drain()
+        self._spooling.empty()
         histories = (history,) if isinstance(history, str) else tuple(dict.fromkeys(history))
         erased = self._act(Erasure(histories, reason, self._random))
+        self._spooling.forget(histories)
         self._scrub_soon()
         return erased
 
@@ -457,7 +393,7 @@ class Ledger(Writer, Closable):
             )
         item = Item(RecordWork(draft, decided, once), future, loop)
         try:
-            self._sequencer.put(item, urgent=draft.event in _URGENT)
+            self._sequencer.put(item, urgent=_is_urgent(draft))
         except LedgerBusy:
             self._emit("ledger.busy", waiting=len(self._sequencer))
             raise
@@ -468,8 +404,7 @@ class Ledger(Writer, Closable):
         """Write a batch and tell everyone who waits for it; the sequencer's thread runs this."""
         outcomes: Sequence[object]
         try:
-            self._spooling.drain()  # first, since a history's later decisions stand behind its earlier ones
-            outcomes = self._told(self._write([item.work for item in items]).outcomes)
+            outcomes = self._record([item.work for item in items])
         except LedgerError as error:
             outcomes = [error] * len(items)
         except Exception as error:  # noqa: BLE001  whatever a key service raises, those who wait must hear of it
@@ -481,6 +416,21 @@ class Ledger(Writer, Closable):
         self._outside.start()
         if self._unscrubbed:
             self._scrub()
+
+    def _record(self, works: Sequence[RecordWork]) -> Sequence[object]:
+        try:
+            self._spooling.before(works)
+        except OutcomeUnknown as error:  # of what came out of the spool; these were not even tried
+            raise LedgerUnavailable(f"nothing was recorded: {error.message}", remedy=error.remedy) from error
+        try:
+            return self._told(self._write(works).outcomes)
+        except BatchUnknown as error:
+            return error.outcomes()
+
+    def _enter(self, works: Sequence[RecordWork]) -> Built:
+        """Write what comes out of the spool, unless the ledger is closed."""
+        with self._inside.open():
+            return self._write(works)
 
     def _told(self, outcomes: Sequence[object]) -> Sequence[object]:
         """Give those who asked before what they were given then."""
@@ -494,3 +444,9 @@ class Ledger(Writer, Closable):
                 except LedgerError as error:
                     told.append(error)
         return told
+
+
+def _is_urgent(draft: RecordDraft) -> bool:
+    """Whether a decision takes something back, and so may use the places that are kept for those."""
+    changed = draft.event == "changed" and any(not choice.granted for choice in draft.choices.values())
+    return changed or draft.event in _URGENT

@@ -1,223 +1,256 @@
 """The spool: where a refusal is kept, durably, while the ledger cannot take its record.
 
-A folder of files on this machine, shared by all processes that name it. Each line is one decision: a SHA-256 of
-what follows in hex, a space, and JSON. A line counts once it is on disk; a last line that was torn was never
-acknowledged. To drain, a process moves the file aside, enters its decisions into the ledger, each under an
-idempotency key of its own, and deletes it: whoever dies in between leaves a file that is drained again, and
-nothing is recorded twice.
+A folder on this machine, shared by all processes that name it. Each process appends to a file of its own; each line
+is one decision: a SHA-256 of what follows in hex, a space, and JSON. A line counts once it is on disk; a last line
+that was torn was never acknowledged. Whoever drains takes all files, those of the dead too: it holds the lock of the
+folder, enters a file's decisions into the ledger, each under an idempotency key of its own, and then deletes the file.
+Who dies in between leaves a file that is drained again, and nothing is recorded twice.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
-import logging
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from threading import Lock
+from typing import Final
 
-import attrs
-from attrs import frozen
-
-from consentkit.errors import LedgerUnavailable
-from consentkit.evidence._encoding import format_time
-from consentkit.evidence.batch import Once
-from consentkit.evidence.record import Choice, RecordDraft
+from consentkit.errors import SpoolUnavailable
+from consentkit.evidence.spooled import Spooled
 
 __all__ = ["Spool", "Spooled", "default_spool"]
 
-_log = logging.getLogger(__name__)
+_SUFFIX: Final = ".spool"
+_DAMAGED: Final = ".damaged"
+_FULL: Final = 1 << 20
+"""How long a file grows, in bytes; what one holds is entered at once."""
 
-_OPEN: Final = "open"
-_ASIDE: Final = "aside-"
-_DAMAGED: Final = "damaged-"
-_REMEMBERED: Final = 400 * 86_400_000
-"""For how long the ledger knows what was drained, in milliseconds: longer than any file should wait."""
-
-
-@frozen
-class Spooled:
-    """A decision in the spool: its draft, when it was decided (UTC milliseconds), and 32 random bytes."""
-
-    draft: RecordDraft
-    time: int
-    key: bytes
-
-    def dated(self, now: int) -> RecordDraft:
-        """Return the draft as it is recorded at `now`: with that time, and when it was decided beside it."""
-        extra = {**self.draft.extra, "decided": format_time(self.time)}
-        return attrs.evolve(self.draft, time=now, extra=extra)
-
-    def once(self, now: int) -> Once:
-        """Return what keeps it from being recorded twice."""
-        return Once(self.key, self.key, now + _REMEMBERED)
-
-    def line(self) -> bytes:
-        """Return the line that is written."""
-        said = attrs.asdict(self.draft, recurse=False)
-        told = {"v": 1, "time": self.time, "key": self.key.hex(), "draft": said}
-        body = json.dumps(told, default=_plain).encode("ascii")
-        return sha256(body).hexdigest().encode() + b" " + body + b"\n"
-
-    @classmethod
-    def parse(cls, line: bytes) -> Spooled | None:
-        """Read a line; None for one that is not as it was written."""
-        digest, _, body = line.partition(b" ")
-        if sha256(body).hexdigest().encode() != digest:
-            return None
-        said = json.loads(body)
-        return cls(_draft(said["draft"]), said["time"], bytes.fromhex(said["key"]))
-
-
-def _plain(value: Choice | Mapping[str, Any]) -> dict[str, Any]:
-    return dict(value) if isinstance(value, Mapping) else attrs.asdict(value)
-
-
-def _draft(said: dict[str, Any]) -> RecordDraft:
-    notice = said["notice"]
-    return RecordDraft(
-        **said
-        | {
-            "choices": _choices(said["choices"]),
-            "services": _choices(said["services"]),
-            "asked": tuple(said["asked"]),
-            "policy": tuple(said["policy"]),
-            "notice": None if notice is None else tuple(notice),
-        }
-    )
-
-
-def _choices(said: dict[str, Any]) -> dict[str, Choice]:
-    return {name: Choice(**choice) for name, choice in said.items()}
+_PAUSE_SECONDS: Final = 0.01
+_NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+_LOCATION: Final = ("ledger", "host", "port", "dbname")
 
 
 def default_spool(url: str) -> Path | None:
-    """Return the folder that stands beside a ledger in a file; None for a ledger elsewhere."""
-    scheme, _, path = url.partition("://")
-    return Path(f"{path[1:]}-spool") if scheme == "sqlite" else None
+    """Return where the spool of a ledger is unless told otherwise.
+
+    Beside a ledger in a file; for one on a server, in the service's state folder (`STATE_DIRECTORY`, as systemd sets
+    it, else `XDG_STATE_HOME`, else `~/.local/state`), under a name made of where the ledger is.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme == "sqlite":
+        return Path(f"{rest[1:]}-spool")
+    base, _, query = rest.partition("?")
+    given = sorted(pair for pair in query.split("&") if pair.partition("=")[0] in _LOCATION)
+    place = "\n".join([base.rpartition("@")[2], *given])
+    state = os.environ.get("STATE_DIRECTORY", "").partition(":")[0] or os.environ.get("XDG_STATE_HOME")
+    name = f"spool-{sha256(place.encode()).hexdigest()[:16]}"
+    try:
+        return Path(state or Path.home() / ".local/state") / "consentkit" / name
+    except RuntimeError:  # a user without a home
+        return None
 
 
 class Spool:
-    """The spool in one folder, which is made when it is first needed. Safe among threads and processes."""
+    """The spool in one folder, which is made when it is first needed. Safe among threads and processes.
+
+    Raises SpoolUnavailable wherever the folder or a file cannot be used.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
+        self._file: int | None = None
+        self.reset()
 
-    def add(self, draft: RecordDraft, time: int) -> None:
-        """Keep a decision; returns once it is on disk. Raises LedgerUnavailable when that cannot be."""
-        line = Spooled(draft, time, secrets.token_bytes(32)).line()
-        try:
-            self._make()
-            file = self._locked()
+    def reset(self) -> None:
+        """Begin anew in a process that has just been forked: the file is the parent's."""
+        self._mine = Lock()
+        self._forget_file()
+
+    def close(self) -> None:
+        """Let go of this process's file; what it holds stays."""
+        with self._mine:
+            self._forget_file()
+
+    def writable(self) -> bool:
+        """Say whether something could be kept, as far as the folder's rights tell."""
+        folder = self.folder
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+
+    def add(self, one: Spooled) -> None:
+        """Keep a decision; returns once it is on disk."""
+        line = one.line()
+        with self._mine, _told(f"{self.folder} cannot keep a decision"):
             try:
+                file = self._locked()
                 _write(file, line)
-            finally:
-                os.close(file)  # which gives the lock back
-        except OSError as error:
-            raise LedgerUnavailable(
-                f"{self._folder} cannot keep a decision: {error.strerror}",
-                remedy="the spool needs a folder that the process may write to, with space left",
-            ) from error
-
-    def _make(self) -> None:
-        if not self._folder.is_dir():
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _sync_folder(self._folder.parent)
+                full = os.fstat(file).st_size > _FULL
+                fcntl.flock(file, fcntl.LOCK_UN)
+            except BaseException:
+                self._forget_file()
+                raise
+            if full:
+                self._forget_file()
 
     def _locked(self) -> int:
-        """Open the file that is written to, and lock it; another process may move it aside meanwhile."""
-        path = self._folder / _OPEN
+        """Return this process's file, locked against whoever drains; a new one where that one is being drained."""
+        if self._file is not None:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(self._file).st_nlink:
+                    return self._file
+            except BlockingIOError:
+                pass
+            self._forget_file()
+        self._file = file = self._new_file()
+        return file
+
+    def _new_file(self) -> int:
+        _make(self.folder)
         while True:
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            path = self.folder / f"{time.time_ns():020}-{secrets.token_hex(8)}{_SUFFIX}"
+            file = os.open(path, _NEW, 0o600)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX)
-                if _same(file, path):
-                    _sync_folder(self._folder)
+                if os.fstat(file).st_nlink:  # else whoever drains was quicker, and has deleted it
+                    _sync_folder(self.folder)
                     return file
             except BaseException:
                 os.close(file)
                 raise
             os.close(file)
 
+    def _forget_file(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)  # which gives the lock back, too
+
     def waiting(self) -> bool:
         """Say whether anything waits to be drained, as far as that can be seen."""
         try:
-            with os.scandir(self._folder) as found:
-                return any(entry.name == _OPEN or entry.name.startswith(_ASIDE) for entry in found)
+            with os.scandir(self.folder) as found:
+                return any(entry.name.endswith(_SUFFIX) for entry in found)
         except OSError:
             return False
 
+    def files(self) -> list[Path]:
+        """Return the files there are, oldest first: each has the time when it was begun in its name."""
+        with _told(f"{self.folder} cannot be read"):
+            try:
+                names = sorted(os.listdir(self.folder))
+            except FileNotFoundError:
+                return []
+        return [self.folder / name for name in names if name.endswith(_SUFFIX)]
+
     def read(self) -> Iterator[Spooled]:
-        """Yield every decision that waits, in the order in which they were made. Raises LedgerUnavailable."""
+        """Yield every decision that waits. Whoever looks into the ledger as well does so afterwards."""
+        for path in self.files():  # one that is gone was drained meanwhile, and is in the ledger
+            yield from self.read_on(path, 0)[0]
+
+    def read_on(self, path: Path, start: int) -> tuple[list[Spooled], int]:
+        """Return what a file holds from a place on, and the place where that ends; nothing for one that is gone."""
+        with _told(f"{path} cannot be read"):
+            try:
+                with path.open("rb") as file:
+                    file.seek(start)
+                    lines = _lines(file.read())
+            except FileNotFoundError:
+                return [], start
+        return [*filter(None, map(Spooled.parse, lines))], start + sum(len(line) + 1 for line in lines)
+
+    @contextmanager
+    def draining(self, seconds: float) -> Iterator[bool]:
+        """Be the only one who drains, and wait so long for that; gives False when somebody else still does."""
+        with _told(f"{self.folder} cannot be drained"):
+            folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                mine = _lock(folder, seconds)
+            except BaseException:
+                os.close(folder)
+                raise
         try:
-            for path in self._files():
-                yield from _read(path)[0]
-        except OSError as error:
-            raise LedgerUnavailable(f"{self._folder} cannot be read: {error.strerror}") from error
+            yield mine
+        finally:
+            os.close(folder)
 
-    def take(self) -> Iterator[tuple[Path, list[Spooled]]]:
-        """Move the file that is written to aside, and yield each file that is to be drained, with what it holds.
+    def drain(self, path: Path, enter: Callable[[list[Spooled]], Collection[Spooled]]) -> None:
+        """Hand on what a file holds, and delete it. `enter` returns those that nobody will ever take.
 
-        Call `done` for one once its decisions are in the ledger. Raises LedgerUnavailable.
+        They and lines that cannot be read any more are kept for a person to look at. The caller is the one who drains.
         """
+        with _told(f"{path} cannot be drained"):
+            file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
-            self._move_aside()
-            for path in self._files():
-                if path.name != _OPEN:
-                    found, sound = _read(path)
-                    if not sound:
-                        self._keep_damaged(path)
-                    yield path, found
-        except OSError as error:
-            raise LedgerUnavailable(f"{self._folder} cannot be drained: {error.strerror}") from error
-
-    def done(self, path: Path) -> None:
-        """Delete a file whose decisions are in the ledger."""
-        path.unlink(missing_ok=True)
-
-    def _files(self) -> list[Path]:
-        """Return the files there are, oldest first: those moved aside have the time in their names."""
-        if not self._folder.is_dir():
-            return []
-        aside = sorted(path for path in self._folder.iterdir() if path.name.startswith(_ASIDE))
-        current = self._folder / _OPEN
-        return [*aside, current] if current.exists() else aside
-
-    def _move_aside(self) -> None:
-        path = self._folder / _OPEN
-        if not path.exists():
-            return
-        file = self._locked()
-        try:
-            path.rename(self._folder / f"{_ASIDE}{time.time_ns():020}-{os.getpid()}")
-            _sync_folder(self._folder)
+            with _told(f"{path} cannot be drained"):
+                fcntl.flock(file, fcntl.LOCK_EX)
+                lines = _lines(path.read_bytes())
+            found = [Spooled.parse(line) for line in lines]
+            never = enter([one for one in found if one is not None])
+            bad = [line for line, one in zip(lines, found, strict=True) if one is None or one in never]
+            with _told(f"{path} cannot be drained"):
+                if bad:
+                    _put(path.with_suffix(_DAMAGED), bad)
+                path.unlink()
+                _sync_folder(self.folder)
         finally:
             os.close(file)
 
-    def _keep_damaged(self, path: Path) -> None:
-        """Keep a copy of a file with lines that cannot be read, for a person to look at."""
-        kept = self._folder / f"{_DAMAGED}{path.name.removeprefix(_ASIDE)}"
-        if not kept.exists():
-            os.link(path, kept)
-            _log.error("%s holds decisions that cannot be read any more; the others are recorded", kept)
+    def damaged(self) -> list[Path]:
+        """Return the files with what could not be entered."""
+        with _told(f"{self.folder} cannot be read"):
+            return sorted(self.folder.glob(f"*{_DAMAGED}"))
+
+    def forget(self, histories: Collection[str]) -> None:
+        """Take the lines that name these histories out of what could not be entered."""
+        names = [history.encode() for history in histories]
+        for path in self.damaged():
+            with _told(f"{path} cannot be changed"):
+                lines = _lines(path.read_bytes())
+                kept = [line for line in lines if not any(name in line for name in names)]
+                if kept and kept != lines:
+                    _put(path, kept)
+                elif not kept:
+                    path.unlink()
 
 
-def _same(file: int, path: Path) -> bool:
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Tell an error of the file system as one of the spool."""
     try:
-        return os.path.samestat(os.fstat(file), path.stat())
-    except FileNotFoundError:
-        return False
+        yield
+    except OSError as error:
+        raise SpoolUnavailable(
+            f"{what}: {error.strerror}",
+            remedy="the spool is a folder that the process may write to, with space left",
+        ) from error
+
+
+def _lock(file: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return True
+
+
+def _lines(data: bytes) -> list[bytes]:
+    return data.split(b"\n")[:-1]  # what has no end was torn
 
 
 def _write(file: int, line: bytes) -> None:
-    """Write a line whole and durably, behind the last one that is whole: what was torn was never acknowledged."""
-    end = os.pread(file, os.fstat(file).st_size, 0).rfind(b"\n") + 1
-    os.ftruncate(file, end)
-    written = 0
+    """Write a line whole and durably, or not at all."""
+    end, written = os.fstat(file).st_size, 0
     try:
         while written < len(line):
             written += os.write(file, line[written:])
@@ -227,12 +260,24 @@ def _write(file: int, line: bytes) -> None:
         raise
 
 
-def _read(path: Path) -> tuple[list[Spooled], bool]:
-    """Read a file; says as well whether all of it could be read, but for a last line that was torn."""
-    *lines, torn = path.read_bytes().split(b"\n")
-    del torn
-    found = [Spooled.parse(line) for line in lines]
-    return [one for one in found if one is not None], None not in found
+def _put(path: Path, lines: Collection[bytes]) -> None:
+    """Write a file whole and durably, in place of another one."""
+    new = path.with_suffix(".new")
+    file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with open(file, "wb") as stream:
+        stream.write(b"".join(line + b"\n" for line in lines))
+        stream.flush()
+        os.fsync(file)
+    new.replace(path)
+    _sync_folder(path.parent)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder durably, and those that it stands in."""
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        _sync_folder(folder.parent)
 
 
 def _sync_folder(folder: Path) -> None:

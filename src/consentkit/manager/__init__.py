@@ -27,7 +27,14 @@ from consentkit.consent import (
 )
 from consentkit.consent.cookie import encode, encode_id, fit
 from consentkit.consent.decision import Event, settle
-from consentkit.errors import BadRequest, ConsentkitError, KeyReused, LedgerBusy
+from consentkit.errors import (
+    BadRequest,
+    ConsentkitError,
+    InvalidRecord,
+    KeyReused,
+    LedgerBusy,
+    OutcomeUnknown,
+)
 from consentkit.evidence import Appended, Ledger, RecordDraft
 from consentkit.evidence.batch import Once
 from consentkit.evidence.ledger import EventHook, system_clock
@@ -35,7 +42,7 @@ from consentkit.evidence.record import disclosed
 from consentkit.evidence.witness import Witness
 from consentkit.keys import Keys
 from consentkit.manager._asking import Asking
-from consentkit.manager._drafts import choices_of, expiry_of
+from consentkit.manager._drafts import draft_of, optional_fields
 from consentkit.manager._setup import (
     check_callables,
     check_served,
@@ -45,12 +52,12 @@ from consentkit.manager._setup import (
     options_of,
 )
 from consentkit.policy import Model, Policy, PolicyHistory
-from consentkit.web.flood import Admission, Admit, retry_after
+from consentkit.web.flood import Admission, Admit, Proposal, retry_after
 from consentkit.web.jar import Jar
 from consentkit.web.notices import PublishedNotices
 from consentkit.web.place import site_of
 from consentkit.web.protocol import Decided, Options, Visit
-from consentkit.web.repeats import onces
+from consentkit.web.repeats import WEAK_KEY, onces
 from consentkit.web.request import Request
 from consentkit.web.visits import VisitReader
 
@@ -58,6 +65,7 @@ __all__ = ["ConsentManager"]
 
 _log = logging.getLogger(__name__)
 
+_AWAY_SECONDS: Final = 10.0
 _UNKNOWN: Final = NoticeRef("", "", "", Model.OPT_IN, "", "")
 """Stands for a notice that was never published here: it can be refused, not accepted."""
 
@@ -67,13 +75,14 @@ class _Posted:
     """An answer on its way: who sent it, what it changes, and the record to write if anything is new."""
 
     visit: Visit
+    request: Request
     answer: Answer
     jar: Jar
     now: int
     outcome: Outcome
     history: str
-    draft: RecordDraft | None
     onces: tuple[Once, ...] = ()
+    draft: RecordDraft | None = None
 
     @property
     def once(self) -> Once | None:
@@ -196,8 +205,12 @@ class ConsentManager:
         """Read what a request says of its visitor. Writes nothing and raises for nothing that was sent."""
         return self._visits.read(request, self.region(request), self.clock())
 
-    def _usable(self, log_name: str, index: int) -> bool:
-        return self.ledger.usable(log_name, index)
+    def _usable(self, id_cookie: IdCookie, decisions: Decisions) -> bool:
+        """Whether the ledger bears these grants out, and nothing was refused since that waits in its spool."""
+        if not self.ledger.usable(id_cookie.log_name, id_cookie.index):
+            return False
+        withdrawn = self.ledger.withdrawn(id_cookie.history)
+        return withdrawn is None or withdrawn <= _newest(decisions)
 
     def resolve(self, decisions: Decisions, region: str | None, signals: Signals) -> Consent:
         """Work out what follows from decisions that did not come by cookie."""
@@ -236,7 +249,7 @@ class ConsentManager:
         if posted.draft is None:
             return self._decided(posted.visit, posted.outcome, posted.visit.set_cookies)
         try:
-            self._admit(request, posted)
+            self._admit(posted)
             appended = self.ledger.append(posted.draft, posted.once)
         except ConsentkitError as error:
             return self._unrecorded(posted, error)
@@ -252,7 +265,7 @@ class ConsentManager:
         if posted.draft is None:
             return self._decided(posted.visit, posted.outcome, posted.visit.set_cookies)
         try:
-            self._admit(request, posted)
+            self._admit(posted)
             appended = await self.ledger.aappend(posted.draft, posted.once)
         except ConsentkitError as error:
             return await to_thread(self._unrecorded, posted, error)
@@ -273,21 +286,28 @@ class ConsentManager:
         )
         known = history if granted else None
         names = () if key is None else tuple(onces(key, answer, site_of(request, self.options), known, now))
-        if key is not None and not names and outcome.decisions.grants:
-            raise BadRequest("this Idempotency-Key is too short: 128 random bits are 32 hex digits")
-        posted = _Posted(visit, answer, Jar.of(request, self.options), now, outcome, history, None, names)
-        return attrs.evolve(posted, draft=self._complete(posted, outcome, request))
+        if key is not None and not names and outcome.grants:
+            raise BadRequest(WEAK_KEY)
+        jar = Jar.of(request, self.options)
+        return self._with_draft(_Posted(visit, request, answer, jar, now, outcome, history, names))
 
-    def _complete(self, posted: _Posted, outcome: Outcome, request: Request) -> RecordDraft | None:
-        """Draw up the record of an outcome; None when nothing is new."""
-        if outcome.event is None:
-            return None
+    def _with_draft(self, posted: _Posted) -> _Posted:
+        """Draw up the record of an outcome, if anything is new."""
+        if posted.outcome.event is None:
+            return attrs.evolve(posted, draft=None)
+        notice = None if posted.answer.notice is _UNKNOWN else posted.answer.notice
+        policy = (self.history.find(notice.policy) if notice else None) or self.policy
+        draft = draft_of(policy, notice, posted.visit.consent, posted.answer, posted.outcome)
+        extra = optional_fields(self.policy, posted.request)
         return attrs.evolve(
-            self._draft(posted.visit, posted.answer, outcome),
-            history=posted.history,
-            site=site_of(request, self.options),
-            extra=self._extra(request),
-            time=posted.now,
+            posted,
+            draft=attrs.evolve(
+                draft,
+                history=posted.history,
+                site=site_of(posted.request, self.options),
+                extra=extra,
+                time=posted.now,
+            ),
         )
 
     def _known(self, posted: _Posted) -> Decided | None:
@@ -322,22 +342,38 @@ class ConsentManager:
         return attrs.evolve(decided, event=Event(claims["event"]), index=first.index, recorded=True)
 
     def _conflict(self, posted: _Posted) -> Decided:
-        """Refuse what came under a key that was used for something else; a refusal takes effect all the same."""
-        if posted.draft is None or posted.outcome.decisions.grants:
-            visit = posted.visit
-            unchanged = attrs.evolve(
-                posted.outcome, decisions=visit.decisions, event=None, grants_dropped=True
-            )
-            return attrs.evolve(self._decided(visit, unchanged, visit.set_cookies), conflict=True)
-        try:
-            decided = self._recorded(posted, self.ledger.append(posted.draft))
-        except ConsentkitError as error:
-            decided = self._unrecorded(posted, error)
+        """Refuse what came under a key that was used for something else; refusals take effect all the same."""
+        refusals = self._refusals(posted)
+        if refusals.draft is None:
+            decided = self._decided(posted.visit, refusals.outcome, posted.visit.set_cookies)
+        else:
+            try:
+                decided = self._recorded(refusals, self.ledger.append(refusals.draft))
+            except ConsentkitError as error:
+                decided = self._unrecorded(refusals, error)
         return attrs.evolve(decided, conflict=True)
 
-    def _admit(self, request: Request, posted: _Posted) -> None:
+    def _refusals(self, posted: _Posted) -> _Posted:
+        """Give what is left of an answer when nothing can be granted."""
+        visit = posted.visit
+        outcome = decide(
+            self.history, visit.decisions, posted.answer, visit.consent.regime, posted.now, grants=False
+        )
+        if not outcome.grants_dropped:
+            return posted
+        left = self._with_draft(attrs.evolve(posted, outcome=outcome))
+        # What was to be granted may come again under the same key, and is another record.
+        return left if left.draft == posted.draft else attrs.evolve(left, onces=())
+
+    def _admit(self, posted: _Posted) -> None:
         """Raise LedgerBusy for a grant that is one too many. Refusals and withdrawals are never turned away."""
-        if posted.outcome.decisions.grants and (wait := self._admission.wait(request)):
+        draft = posted.draft
+        if draft is None or not posted.outcome.grants:
+            return
+        proposal = Proposal(
+            draft.event, draft.method, draft.site, draft.region, draft.regime, self.ledger.waiting
+        )
+        if wait := self._admission.wait(proposal):
             self.emit("decision.turned_away", seconds=wait)
             raise LedgerBusy(
                 "too many decisions at once", remedy=f"try again in {wait:.0f} seconds", wait=wait
@@ -365,30 +401,24 @@ class ConsentManager:
             return self._conflict(posted)
         _log.warning("a decision could not be recorded: %s", error)
         self.emit("decision.unrecorded", error=type(error).__name__)
-        visit = posted.visit
-        outcome = decide(
-            self.history, visit.decisions, posted.answer, visit.consent.regime, posted.now, grants=False
+        left, visit = self._refusals(posted), posted.visit
+        again = retry_after(error.wait) if isinstance(error, LedgerBusy) else retry_after(_AWAY_SECONDS)
+        if left.draft is None:
+            return attrs.evolve(self._decided(visit, left.outcome, visit.set_cookies), retry_after=again)
+        attempted = error.attempted if isinstance(error, OutcomeUnknown) else None
+        spooled = not isinstance(error, InvalidRecord) and self._spool(  # which no ledger will ever take
+            left, left.draft, attempted if left.draft == posted.draft else None
         )
-        again = retry_after(error.wait) if isinstance(error, LedgerBusy) else None
-        if outcome.event is None:
-            return attrs.evolve(self._decided(visit, outcome, visit.set_cookies), retry_after=again)
-        spooled = self._spool(posted, outcome)
-        cookies = self._cookies(posted.jar, visit, outcome.decisions, visit.id)
-        decided = self._decided(visit, outcome, cookies)
+        cookies = self._cookies(posted.jar, visit, left.outcome.decisions, visit.id)
+        decided = self._decided(visit, left.outcome, cookies)
         return attrs.evolve(decided, spooled=spooled, device_only=not spooled, retry_after=again)
 
-    def _spool(self, posted: _Posted, outcome: Outcome) -> bool:
-        """Keep the refusals of an outcome durably until they can be recorded; say whether that worked."""
-        if posted.draft is None:
-            return False
-        refusals = self._draft(posted.visit, posted.answer, outcome)
-        known = posted.draft
+    def _spool(self, posted: _Posted, draft: RecordDraft, attempted: tuple[int, bytes] | None) -> bool:
+        """Keep refusals durably until they can be recorded; say whether that worked."""
+        # Dated after what the visitor's cookie says, so that even in the same millisecond that is older.
+        before = [story.time + 1 for story in posted.visit.decisions.stories() if not story.day]
         try:
-            self.ledger.spool(
-                attrs.evolve(
-                    refusals, history=known.history, site=known.site, extra=known.extra, time=known.time
-                )
-            )
+            self.ledger.spool(attrs.evolve(draft, time=max([posted.now, *before])), posted.once, attempted)
         except ConsentkitError as error:
             _log.error("a refusal is in force on its visitor's device only: %s", error)
             return False
@@ -434,37 +464,6 @@ class ConsentManager:
             _log.warning("a history could not be looked up in the ledger: %s", error)
             return False
 
-    def _draft(self, visit: Visit, answer: Answer, outcome: Outcome) -> RecordDraft:
-        consent = visit.consent
-        notice = None if answer.notice is _UNKNOWN else answer.notice
-        policy = (self.history.find(notice.policy) if notice else None) or self.policy
-        return RecordDraft(
-            event=str(outcome.event),
-            method=answer.method,
-            site="",
-            choices=choices_of(outcome.categories),
-            services=choices_of(outcome.services),
-            asked=outcome.asked,
-            policy=(policy.digest, policy.version),
-            notice=(notice.digest, notice.language, notice.template, notice.layout) if notice else None,
-            region=consent.region,
-            regime=consent.regime.id,
-            model=str(notice.model if notice else consent.regime.model),
-            signals={"gpc": consent.signals.gpc, "shown": answer.signal_shown},
-            expires=expiry_of(outcome, consent.regime),
-            history="",
-        )
-
-    def _extra(self, request: Request) -> dict[str, str]:
-        """The optional fields that the policy asks for, and gives a reason for."""
-        sources = {"user_agent": b"user-agent", "page": b"referer"}
-        found = {
-            name: b"".join(request.header_values(header)[:1]).decode("latin-1")[:1024]
-            for name, header in sources.items()
-            if name in self.policy.optional_fields
-        }
-        return {name: value for name, value in found.items() if value}
-
     # Events
 
     def emit(self, event: str, **data: object) -> None:
@@ -487,3 +486,7 @@ class ConsentManager:
     def log_file(self, name: str) -> bytes | None:
         """Give one file of the public log; None for what is not there."""
         return self.ledger.log_file(name)
+
+
+def _newest(decisions: Decisions) -> int:
+    return max(story.time for story in decisions.stories())

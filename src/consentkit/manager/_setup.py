@@ -31,7 +31,7 @@ _CALLABLES: Final = {
     "language": 'lambda request: "en"',
     "clock": "consentkit.evidence.ledger.system_clock",
     "on_event": "lambda event, **data: print(event, data)",
-    "admit": "lambda request: True",
+    "admit": "lambda proposal: proposal.waiting < 1000",
 }
 
 

@@ -9,14 +9,32 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Final
 
-from consentkit.errors import InvalidOption
-from consentkit.web.request import Request
+from attrs import frozen
 
-__all__ = ["Admission", "Admit", "TokenBucket", "retry_after"]
+from consentkit.errors import InvalidOption
+
+__all__ = ["Admission", "Admit", "Proposal", "TokenBucket", "retry_after"]
 
 _log = logging.getLogger(__name__)
 
-Admit = Callable[[Request], bool | float]
+
+@frozen
+class Proposal:
+    """What is known of a decision before it is recorded; nothing in it is personal.
+
+    `event` is what its record would say happened, `site` the web origin, `region` and `regime` where the visitor is and
+    which rule applies, `waiting` how many decisions wait in this process already.
+    """
+
+    event: str
+    method: str
+    site: str
+    region: str | None
+    regime: str
+    waiting: int
+
+
+Admit = Callable[[Proposal], bool | float]
 """Says whether a decision that grants something may be recorded now: True, False, or after how many seconds."""
 
 _PAUSE: Final = 2.0
@@ -63,15 +81,15 @@ class Admission:
             None if rate is None else TokenBucket(rate, max(1, round(2 * rate)) if burst is None else burst)
         )
 
-    def wait(self, request: Request) -> float:
+    def wait(self, proposal: Proposal) -> float:
         """Give after how many seconds a decision may come again; 0.0 when it may be recorded now."""
-        return self._asked(request) or (self._bucket.take() if self._bucket else 0.0)
+        return self._asked(proposal) or (self._bucket.take() if self._bucket else 0.0)
 
-    def _asked(self, request: Request) -> float:
+    def _asked(self, proposal: Proposal) -> float:
         if self._admit is None:
             return 0.0
         try:
-            said = self._admit(request)
+            said = self._admit(proposal)
         except Exception:  # noqa: BLE001  the site's own callable; it keeps nobody out by failing
             _log.exception("%r failed; the decision is recorded without its answer", self._admit)
             return 0.0

@@ -11,14 +11,19 @@ from typing import Final
 import attrs
 
 from consentkit.consent.decision import Answer
-from consentkit.errors import BadRequest
 from consentkit.evidence.batch import Once
 from consentkit.web.request import Request
 
-__all__ = ["LIFETIME", "idempotency_key", "onces"]
+__all__ = ["LIFETIME", "WEAK_KEY", "idempotency_key", "onces"]
 
 LIFETIME: Final = 24 * 3_600_000
 """For how long a request is remembered, in milliseconds."""
+
+WEAK_KEY: Final = (
+    "an Idempotency-Key is one key of 1 to 255 printable ASCII characters, and from a visitor without an id cookie "
+    "it has 128 random bits, such as 32 hex digits"
+)
+"""What is said of a key that cannot be used."""
 
 _KEY: Final = re.compile(rb'"?([\x21\x23-\x7e]{1,255})"?')
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -30,15 +35,13 @@ _BITS: Final = 128
 def idempotency_key(request: Request) -> str | None:
     """Give the key of a request, bare or quoted (draft-ietf-httpapi-idempotency-key-header); None for none.
 
-    Raises BadRequest for more than one, and for one that is empty, longer than 255 characters or not ASCII.
+    Gives an empty one, which is no use, for more than one and for one that cannot be: a refusal must not fail for it.
     """
     values = request.header_values(b"idempotency-key")
     if not values:
         return None
     match = _KEY.fullmatch(values[0].strip(b" \t")) if len(values) == 1 else None
-    if match is None:
-        raise BadRequest("Idempotency-Key is one key of 1 to 255 printable ASCII characters")
-    return match[1].decode("ascii")
+    return "" if match is None else match[1].decode("ascii")
 
 
 def is_strong(key: str) -> bool:
@@ -58,7 +61,7 @@ def onces(key: str, answer: Answer, site: str, history: str | None, now: int) ->
     """
     said = json.dumps(attrs.asdict(answer), sort_keys=True, default=dict).encode("ascii")
     digest = sha256(b"consentkit/1 request\n" + said).digest()
-    scopes = [] if history is None else [history]
+    scopes = [history] if history is not None and key else []
     if is_strong(key):
         scopes.append("")
     for scope in scopes:

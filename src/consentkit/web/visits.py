@@ -44,10 +44,14 @@ class _Known:
 
 
 class VisitReader:
-    """Reads visits under one policy history. `usable` says whether a log name and index still stand for a grant."""
+    """Reads visits under one policy history. `usable` says whether an id cookie still stands for what was granted."""
 
     def __init__(
-        self, history: PolicyHistory, keys: CookieKeys, options: Options, usable: Callable[[str, int], bool]
+        self,
+        history: PolicyHistory,
+        keys: CookieKeys,
+        options: Options,
+        usable: Callable[[IdCookie, Decisions], bool],
     ) -> None:
         self._history, self._keys, self._options, self._usable = history, keys, options, usable
         self._visits: dict[tuple[Any, ...], _Known] = {}
@@ -78,7 +82,7 @@ class VisitReader:
         jar = Jar.of(request, self._options)
         state = self._cookies(request, jar, now)
         decisions = state.decisions
-        if decisions.grants and not self._held(state.id):
+        if decisions.grants and not self._held(state.id, decisions):
             decisions = _UNREADABLE
         consent = self._resolve(state, decisions, region, signals, now)
         renewals, until = self._renewals(jar, state, decisions, now)
@@ -100,12 +104,12 @@ class VisitReader:
         )
 
     def _stands(self, visit: Visit) -> bool:
-        return not visit.grants or self._held(visit.id)
+        return not visit.grants or self._held(visit.id, visit.decisions)
 
-    def _held(self, id_cookie: IdCookie | None) -> bool:
-        """Whether the log still bears a grant out: not of another log, beyond its head, or erased."""
+    def _held(self, id_cookie: IdCookie | None, decisions: Decisions) -> bool:
+        """Whether the log still bears a grant out: not of another log, beyond its head, erased, or withdrawn since."""
         try:
-            return id_cookie is not None and self._usable(id_cookie.log_name, id_cookie.index)
+            return id_cookie is not None and self._usable(id_cookie, decisions)
         except ConsentkitError as error:
             _log.warning("a grant could not be looked up in the ledger: %s", error)
             return False
