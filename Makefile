@@ -36,7 +36,7 @@ $(DEMO) $(DEV) $(DOCS): .venv/.has-%: pyproject.toml | $(BIN)/python
 	@touch $@
 
 demo: $(DEMO)
-	$(BIN)/consentkit demo --port $(PORT)
+	@CONSENTKIT_DEMO_PORT_WORDS='make demo PORT=' $(BIN)/consentkit demo --port $(PORT)
 
 browser: $(DEV)
 	$(BIN)/python tests/find_browser.py

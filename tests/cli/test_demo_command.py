@@ -1,6 +1,8 @@
 """``consentkit demo`` as a process: where it listens, what it says, and how it ends."""
 
 import os
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,7 +17,7 @@ from click.testing import CliRunner
 
 from consentkit.cli import demo
 from consentkit.cli.root import app
-from tests.support import Server, free_port
+from tests.support import ROOT, Server, free_port
 
 
 @pytest.fixture
@@ -74,10 +76,11 @@ def test_it_says_where_it_is_and_what_to_try(started: list[Server], tmp_path: Pa
     assert told_folder(server) == tmp_path / "data"
     assert f"http://127.0.0.1:{server.port}/" in server.output
     assert "under the hood" in httpx.get(server.url, trust_env=False).text.lower()
-    lines = [line.split() for line in server.output.splitlines() if line.strip().startswith("consentkit ")]
-    assert len(lines) == 2
-    for line in lines:
-        subprocess.run([sys.executable, "-m", *line], cwd=tmp_path, check=True, capture_output=True)
+    _, _, last = server.output.partition("An auditor's way:")
+    lines = [shlex.split(line) for line in last.splitlines() if line.startswith("     ")]
+    assert [" ".join(line[1:4]) for line in lines] == ["-m consentkit ledger", "-m consentkit audit"]
+    for program, *arguments in lines:
+        subprocess.run([ROOT / program, *arguments], cwd=tmp_path, check=True, capture_output=True)
 
 
 def test_a_folder_is_taken_up_again(started: list[Server], tmp_path: Path) -> None:
@@ -97,7 +100,24 @@ def test_a_named_port_that_is_taken_is_an_error(taken: int) -> None:
     result = CliRunner().invoke(app, ["demo", "--port", str(taken)])
     assert result.exit_code == 2
     assert f"port {taken} cannot be listened on" in result.output
-    assert "--port" in result.output
+    assert f" demo --port {taken + 1}\n" in result.output
+
+
+@pytest.mark.skipif(
+    shutil.which("make") is None or not (ROOT / ".venv/bin/consentkit").exists(),
+    reason="there is no make, or no .venv that it made",
+)
+def test_make_demo_says_how_make_is_told_another_port(taken: int) -> None:
+    """In the words of the command that was typed."""
+    make = ["make", "--assume-old", ".venv/.has-demo", "demo", f"PORT={taken}"]
+    result = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode != 0
+    assert f"name another one: make demo PORT={taken + 1}\n" in result.stderr
+
+
+def test_after_the_last_port_comes_the_usual_one() -> None:
+    """There is no port 65536."""
+    assert (demo._next(8000), demo._next(65535)) == (8001, 8000)
 
 
 def test_the_usual_port_gives_way_to_a_free_one(taken: int, monkeypatch: pytest.MonkeyPatch, capsys) -> None:

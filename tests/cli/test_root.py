@@ -11,7 +11,7 @@ import pytest
 
 from consentkit import __version__, cli
 from consentkit.cli import root
-from consentkit.cli.output import Failure, printable
+from consentkit.cli.output import Failure, own_command, printable
 from consentkit.errors import InvalidKey
 from tests.cli.conftest import Desk, run
 
@@ -192,3 +192,21 @@ def test_an_interrupted_run_is_no_verdict(shared_desk: Desk) -> None:
 def test_text_from_a_pack_cannot_steer_a_terminal(text: str, shown: str) -> None:
     """Control characters, line breaks and direction overrides are spelled out."""
     assert printable(text) == shown
+
+
+def test_a_command_is_shown_as_its_reader_can_run_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its name where PATH leads to it, else by where it is; a module by its interpreter."""
+    script = tmp_path / "my env/bin/consentkit"
+    script.parent.mkdir(parents=True)
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "argv", [str(script)])
+    monkeypatch.setenv("PATH", "/usr/bin")
+    assert own_command() == f"'{script}'"
+    monkeypatch.chdir(tmp_path)
+    assert own_command() == "'my env/bin/consentkit'"
+    monkeypatch.setenv("PATH", str(script.parent))
+    assert own_command() == "consentkit"
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "consentkit/__main__.py")])
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "my env/bin/python"))
+    assert own_command() == "'my env/bin/python' -m consentkit"

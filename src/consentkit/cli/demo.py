@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
 
-from consentkit.cli.output import Failure
+from consentkit.cli.output import Failure, own_command
 
 if TYPE_CHECKING:
     import socket
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _PORT = 8000
+_PORT_WORDS = "CONSENTKIT_DEMO_PORT_WORDS"
 _NEEDED = ("uvicorn", "httpx")
 
 
@@ -64,12 +67,20 @@ def _listener(port: int | None) -> socket.socket:
         return listen(_PORT if port is None else port)
     except OSError as error:
         if port is not None:
+            # `make demo` says how a port is named to it
+            again = os.environ.get(_PORT_WORDS, f"{own_command()} demo --port ")
             raise Failure(
-                f"port {port} cannot be listened on: {error.strerror}", "name another one with --port", 2
+                f"port {port} cannot be listened on: {error.strerror}",
+                f"name another one: {again}{_next(port)}",
+                2,
             ) from error
     listener = listen(0)
     click.echo(f"Port {_PORT} is taken, so this is another one.")
     return listener
+
+
+def _next(port: int) -> int:
+    return port + 1 if port < 65535 else _PORT
 
 
 def _serve(data: Path | None, listener: socket.socket) -> None:
@@ -82,7 +93,16 @@ def _serve(data: Path | None, listener: socket.socket) -> None:
     try:
         with stop_by_signal(), demo_folder(data) as folder, open_demo(folder) as app:
             shown = click.style(url, bold=True)
-            click.echo(_WELCOME.format(url=shown, root=folder.root, ledger=folder.ledger, kept=kept))
+            click.echo(
+                _WELCOME.format(
+                    url=shown,
+                    root=folder.root,
+                    kept=kept,
+                    program=own_command(),
+                    ledger=quote(folder.ledger),
+                    trust=quote(str(folder.trust)),
+                )
+            )
             serve(app, listener)
     except Stopped:
         click.echo("Stopped.")
@@ -96,7 +116,7 @@ Try: accept or opt out in the banner, and look at what the panel on the right sa
 
 Policy, keys and ledger are in {root}, which {kept}.
 An auditor's way:
-     consentkit ledger export {ledger} pack
-     consentkit audit pack --trust {root}/keys/trust.txt
+     {program} ledger export {ledger} pack
+     {program} audit pack --trust {trust}
 
 Ctrl-C ends it."""

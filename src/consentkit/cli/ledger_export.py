@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
 
 from consentkit.cli.ledger_options import counted
-from consentkit.cli.output import INPUT_FILE, Failure, caller_input, printable, progress_bar
+from consentkit.cli.output import INPUT_FILE, Failure, caller_input, own_command, printable, progress_bar
 
 if TYPE_CHECKING:
     from consentkit.evidence.bucket import Bucket
@@ -83,7 +84,7 @@ def command(
         click.echo(f"The pack is at {bucket.place}. An auditor fetches all of it into a folder.")
     else:
         click.echo(
-            f"The pack is in {destination}. Check it with: consentkit audit {destination} --trust FILE"
+            f"The pack is in {destination}. Check it with: {own_command()} audit {quote(destination)} --trust FILE"
         )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +18,16 @@ from consentkit.errors import ConsentkitError
 if TYPE_CHECKING:
     from consentkit.tlog import TrustPolicy
 
-__all__ = ["INPUT_FILE", "Failure", "Progress", "caller_input", "printable", "progress_bar", "read_trust"]
+__all__ = [
+    "INPUT_FILE",
+    "Failure",
+    "Progress",
+    "caller_input",
+    "own_command",
+    "printable",
+    "progress_bar",
+    "read_trust",
+]
 
 INPUT_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 """A file that the caller brings; one that is not there is wrong usage."""
@@ -27,6 +39,23 @@ Progress = Callable[[str, int, int], None]
 def printable(text: object) -> str:
     """Return `text` on one line and without control characters: what a pack says cannot steer a terminal."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(text))
+
+
+def own_command() -> str:
+    """Return how the reader runs this program again from where they are: `consentkit`, or where it is."""
+    script = os.path.abspath(sys.argv[0])
+    if Path(script).stem == "consentkit":
+        return _runnable(script)
+    return f"{_runnable(sys.executable)} -m consentkit"
+
+
+def _runnable(program: str) -> str:
+    """Return a program as a shell finds it: by its name where PATH leads to it, else by its path from here."""
+    path = Path(program)
+    if (found := shutil.which(path.name)) is not None and os.path.abspath(found) == program:
+        return path.name
+    here = Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
 class Failure(click.ClickException):

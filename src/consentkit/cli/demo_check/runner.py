@@ -22,7 +22,7 @@ from consentkit.cli.demo_check.visits import VISITS
 from consentkit.cli.demo_check.world import Check, World
 from consentkit.cli.demo_site.folder import DemoFolder
 from consentkit.cli.demo_site.serving import Stopped, stop_by_signal
-from consentkit.cli.output import Failure, printable
+from consentkit.cli.output import Failure, own_command, printable
 
 __all__ = ["run"]
 
@@ -65,7 +65,9 @@ def _run(folder: DemoFolder, work: Path, port: int, seed: int) -> int:
     seconds = time.monotonic() - began
     if failed:
         again = click.style(f"{len(failed)} of {len(_CHECKS)} checks failed", fg="red", bold=True)
-        click.echo(f"\n{again} in {seconds:.1f} s. The same again: consentkit demo --check --seed {seed}")
+        click.echo(
+            f"\n{again} in {seconds:.1f} s. The same again: {own_command()} demo --check --seed {seed}"
+        )
         return 1
     click.echo(
         click.style(f"\nAll {len(_CHECKS)} checks held", fg="green", bold=True) + f" in {seconds:.1f} s."
