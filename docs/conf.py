@@ -1,13 +1,18 @@
 """Sphinx settings: furo, MyST, a reference from docstrings; built with -n -W, so a dead link is an error."""
 
+import sys
+from pathlib import Path
+
 import consentkit
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 project = "consentkit"
 author = "The consentkit authors"
 copyright = "2026, the consentkit authors"
 release = version = consentkit.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "policy_reference"]
 exclude_patterns = ["_build"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 

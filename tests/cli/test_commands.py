@@ -108,6 +108,18 @@ def test_a_weaker_fallback_by_oversight_is_a_problem(tmp_path: Path) -> None:
     assert run("policy", "check", path).exit_code == 0
 
 
+# policy schema
+
+
+def test_the_schema_is_printed_as_it_ships() -> None:
+    """An editor can use it: it is a schema, and the examples follow it."""
+    result = run("policy", "schema")
+    assert (result.exit_code, result.output) == (0, schema_text("policy"))
+    schema = Draft202012Validator(json.loads(result.output))
+    schema.check_schema(schema.schema)
+    assert schema.is_valid(json.loads(NEWS.read_text()))
+
+
 # policy diff
 
 

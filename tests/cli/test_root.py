@@ -164,7 +164,7 @@ def test_a_reader_that_goes_away_is_no_error(shared_desk: Desk) -> None:
 def test_a_shell_can_complete_the_commands() -> None:
     """Commands are listed for completion as well."""
     words = {"_CONSENTKIT_COMPLETE": "bash_complete", "COMP_WORDS": "consentkit policy ", "COMP_CWORD": "2"}
-    assert script(env={**os.environ, **words}).stdout.split() == ["plain,check", "plain,diff"]
+    assert script(env={**os.environ, **words}).stdout.split() == ["plain,check", "plain,diff", "plain,schema"]
 
 
 def test_an_interrupted_run_is_no_verdict(shared_desk: Desk) -> None:

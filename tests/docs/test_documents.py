@@ -2,11 +2,13 @@
 
 A document's examples share one namespace and one empty folder. ```` ```json NAME ```` blocks are saved as NAME;
 lines that begin with ``$ consentkit`` in console blocks are run and must exit as a comment ``# exits N`` says, else
-with 0; Python blocks are run. Unless the document makes its own, ``policy.json`` and ``keys/`` are there already.
+with 0; ``> NAME`` saves what they print, and the lines below them must be among it. Python blocks are run. Unless the document makes its own, ``policy.json`` and ``keys/`` are there already.
 An ``app`` that a document ends with must answer a page with the banner in it.
 """
 
 import asyncio
+import importlib.util
+import json
 import re
 import shlex
 import subprocess
@@ -21,12 +23,18 @@ from sybil import Document, Example, Sybil
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
 from consentkit import ConsentManager
+from consentkit._data import schema_text
+from consentkit.banner import check
 from consentkit.cli.root import app
 from consentkit.keys import write_keys
+from consentkit.policy import Policy
 from tests.support import ROOT
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
-COMMAND = re.compile(r"^\$ consentkit (?P<arguments>[^#\n]*)(?:# exits (?P<code>\d))?", re.MULTILINE)
+COMMAND = re.compile(
+    r"^\$ consentkit (?P<arguments>[^#>\n]*)(?:> (?P<file>\S+))?(?:# exits (?P<code>\d))?.*\n(?P<told>(?:[^$\n].*\n|\n)*)",
+    re.MULTILINE,
+)
 RUNS_FOR_EVER = re.compile(r"^demo\b(?!.*--check)")
 
 
@@ -37,6 +45,9 @@ def run_commands(example: Example) -> None:
         command = [str(Path(sys.executable).with_name("consentkit")), *shlex.split(arguments)]
         run = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
         assert run.returncode == int(line["code"] or 0), f"{line[0]}\n{run.stdout}{run.stderr}"
+        assert set(line["told"].splitlines()) <= {"", *run.stdout.splitlines(), *run.stderr.splitlines()}
+        if line["file"]:
+            Path(line["file"]).write_text(run.stdout, encoding="utf-8")
 
 
 def save_as(name: str) -> CodeBlockParser:
@@ -143,3 +154,48 @@ def all_commands(group: click.Group, prefix: str = "") -> list[str]:
         full = f"{prefix}{name}"
         names += all_commands(command, f"{full} ") if isinstance(command, click.Group) else [full]
     return names
+
+
+def test_what_a_document_says_a_command_prints_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line that is not printed fails the document."""
+    monkeypatch.chdir(tmp_path)
+    prepare(tmp_path, "")
+    page = tmp_path / "page.md"
+    for line, right in (("policy.json: valid", True), ("policy.json: wrong", False)):
+        page.write_text(f"```console\n$ consentkit policy check policy.json\n{line}\n```\n")
+        if right:
+            run_through(SYBIL.parse(page))
+        else:
+            with pytest.raises(AssertionError):
+                run_through(SYBIL.parse(page))
+
+
+def test_the_reference_of_policies_lists_every_member() -> None:
+    """It is made from the schema when the documentation is built: nothing is left out, and nothing made up."""
+    spec = importlib.util.spec_from_file_location("policy_reference", ROOT / "docs/policy_reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    schema = json.loads(schema_text("policy"))
+    text = module.reference(schema)
+    members = {name for one in (schema, *schema["$defs"].values()) for name in one.get("properties", ())}
+    assert {name.strip("`") for name in re.findall(r"^\| (`[a-z_$-]+`)", text, re.MULTILINE)} == members
+    assert set(re.findall(r"\]\(#([a-z-]+)\)", text)) <= set(
+        re.findall(r"^\(([a-z-]+)\)=$", text, re.MULTILINE)
+    )
+    page = [(ROOT / "docs/policy.md").read_text()]
+    module.write(None, "policy", page)
+    assert text in page[0]
+    with pytest.raises(ValueError, match="no line"):
+        module.write(None, "policy", ["# Without it"])
+
+
+def test_the_parts_of_the_example_are_a_policy() -> None:
+    """What the page builds up piece by piece is valid when it is put together."""
+    parts = re.findall(r"```json\n(.*?)```", (ROOT / "docs/policy.md").read_text(), re.DOTALL)
+    document = {name: value for part in parts for name, value in json.loads(part).items()}
+    assert len(parts) == 4
+    assert check(Policy.from_dict(document)) == []

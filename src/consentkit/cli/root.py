@@ -30,6 +30,7 @@ _COMMANDS = {
     "ledger retain": "Remove records whose time is over, but for those on hold, and say so in the log.",
     "policy check": "Say everything that is wrong with a policy.",
     "policy diff": "Tell which visitors a new policy asks again, and why.",
+    "policy schema": "Print the JSON Schema of policies, for editors and other programs.",
     "receipt verify": "Check a visitor's receipt, offline.",
 }
 _GROUPS = {
