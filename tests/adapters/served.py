@@ -1,6 +1,6 @@
 """One small site as an ASGI and as a WSGI application, behind a real manager, for real servers.
 
-The folder that `CONSENTKIT_SITE` names has the keys and gets the ledger.
+The folder that `CONSENTKIT_SITE` names has the keys and gets the ledger, unless `CONSENTKIT_LEDGER` is the URL of one.
 """
 
 import io
@@ -27,7 +27,7 @@ def manager() -> ConsentManager:
     """The manager of the site."""
     return ConsentManager.open(
         policy(),
-        ledger=f"sqlite:///{FOLDER}/consent.db",
+        ledger=os.environ.get("CONSENTKIT_LEDGER", f"sqlite:///{FOLDER}/consent.db"),
         keys=FOLDER / "keys",
         region=from_header("x-region"),
     )

@@ -27,17 +27,19 @@ SERVERS = {
 CLIENTS, EACH = 8, 12
 
 
+@pytest.fixture
+def ledger_url(tmp_path: Path) -> str:
+    """The URL of the site's ledger."""
+    return f"sqlite:///{tmp_path}/consent.db"
+
+
 @pytest.fixture(params=SERVERS)
-def site(request: pytest.FixtureRequest, serve: Any, tmp_path: Path) -> Server:
+def site(request: pytest.FixtureRequest, serve: Any, ledger_url: str, tmp_path: Path) -> Server:
     """A running site of four processes."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    write_keys(folder / "keys", "example.com/log")
+    write_keys(tmp_path / "keys", "example.com/log")
     app, server, options = SERVERS[request.param]
-    running: Server = serve(
-        f"tests.adapters.served:{app}", server=server, options=options, env={"CONSENTKIT_SITE": str(folder)}
-    )
-    running.folder = folder  # type: ignore[attr-defined]
+    env = {"CONSENTKIT_SITE": str(tmp_path), "CONSENTKIT_LEDGER": ledger_url}
+    running: Server = serve(f"tests.adapters.served:{app}", server=server, options=options, env=env)
     with httpx.Client(timeout=60) as client:
         client.get(f"{running.url}/allowed").raise_for_status()
     return running
@@ -57,14 +59,13 @@ def visit(site: Server) -> list[int]:
     return indexes
 
 
-def test_every_acknowledged_decision_is_in_one_log(site: Server, tmp_path: Path) -> None:
+def test_every_acknowledged_decision_is_in_one_log(site: Server, ledger_url: str, tmp_path: Path) -> None:
     """Once, at the place that its visitor was told, in a pack that passes its audit."""
     with ThreadPoolExecutor(CLIENTS) as pool:
         told = [index for indexes in pool.map(lambda _: visit(site), range(CLIENTS)) for index in indexes]
     assert len(set(told)) == CLIENTS * EACH
-    folder: Path = site.folder  # type: ignore[attr-defined]
-    export(f"sqlite:///{folder}/consent.db", tmp_path / "pack")
-    report = audit(tmp_path / "pack", TrustPolicy.parse((folder / "keys" / "trust.txt").read_text()))
+    export(ledger_url, tmp_path / "pack")
+    report = audit(tmp_path / "pack", TrustPolicy.parse((tmp_path / "keys" / "trust.txt").read_text()))
     assert (report.exit_code, [str(finding) for finding in report.findings]) == (0, [])
     size = int((tmp_path / "pack/log/checkpoint").read_text().splitlines()[1])
     first = min(told)

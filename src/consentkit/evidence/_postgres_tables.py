@@ -21,7 +21,7 @@ from consentkit.tlog import HASH_SIZE, Frontier
 __all__ = ["BASIS", "HEAD", "PostgresView", "State", "read_basis", "write"]
 
 HEAD: Final[LiteralString] = (
-    "SELECT version, number, size, frontier, checkpoint, time FROM consentkit LEFT JOIN head ON true"
+    "SELECT version, number, size, frontier, checkpoint, time FROM consentkit LEFT JOIN head ON id = 1"
 )
 _KEY_ENTRIES: Final[LiteralString] = (
     # not a join: of a table that nobody has analysed the planner expects thousands of rows, and reads all entries
@@ -36,7 +36,7 @@ _TAILS: Final[LiteralString] = (
 # values are no part of its text, so that a server that logs what it ends does not log pseudonyms.
 BASIS: Final[LiteralString] = (
     "SELECT 0 AS kind, version::bigint, size, time, number::text, frontier, checkpoint"
-    " FROM {schema}.consentkit LEFT JOIN {schema}.head ON true"
+    " FROM {schema}.consentkit LEFT JOIN {schema}.head ON id = 1"
     " UNION ALL (SELECT 1, idx, NULL, NULL, NULL,"
     " (SELECT line FROM {schema}.entry WHERE entry.idx = key_entry.idx), NULL"
     " FROM {schema}.key_entry ORDER BY idx)"

@@ -55,6 +55,7 @@ _WRITE: Final[LiteralString] = (
     " SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit')"
     " WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true);"
     " SET LOCAL idle_in_transaction_session_timeout TO '30s'; SET LOCAL lock_timeout TO '60s';"
+    " SET LOCAL jit TO off;"
     " SELECT pg_advisory_xact_lock({key}); "
 )
 _STILL_SEEN: Final = (
