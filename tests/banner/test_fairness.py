@@ -96,7 +96,7 @@ def test_no_argument_and_no_text_asks_for_a_toggle_to_be_on() -> None:
         "policy", "notice", "asked", "consent", "signals_shown", "urls", "reopened",
     }  # fmt: skip
     assert set(inspect.signature(preferences_page).parameters) == {
-        "policy", "notice", "consent", "signals_shown", "urls", "message",
+        "policy", "notice", "consent", "signals_shown", "urls", "message", "ticket",
     }  # fmt: skip
 
 

@@ -128,10 +128,12 @@ def test_the_declaration_lists_everything() -> None:
 
 
 def test_the_declaration_does_not_forget_consentkits_own_cookies() -> None:
-    """By the names that they have on this host."""
+    """By the names that they have on this host, each with its lifetime and what it is for."""
     page = read(declaration_page(world.POLICY, "en", urls=world.Urls.under("/c", cookie="consent")))
     assert {"consent", "consent-id"} <= {node.text for node in page.all("code")}
-    assert "400 days" in section(page, "necessary")
+    told = section(page, "necessary")
+    assert "consent cookie of this site, 400 days: Remembers what you allow and refuse" in told
+    assert "consent-id cookie of this site, 400 days: Only if you allow something" in told
 
 
 @pytest.mark.parametrize("language", world.LANGUAGES)

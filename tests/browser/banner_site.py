@@ -15,6 +15,7 @@ from consentkit.policy import Policy, PolicyHistory
 from consentkit.web.forms import answer_to, parse_submission
 from tests.banner.world import NOW, POLICY
 
+TICKET = "a-ticket"
 URLS = Urls.under("/consent", cookie="consent")
 TEXT = "<p>Three ships came in with the morning tide, and two of them will stay.</p>"
 
@@ -65,8 +66,9 @@ class Site:
         names = self.policy.names - {"necessary", "login"}
         return {name for name in names if self.consent.allows(name)}
 
-    def get(self, path: str) -> tuple[int, str, bytes]:
+    def get(self, address: str) -> tuple[int, str, bytes]:
         """Answer a GET: status, media type, body."""
+        path, _, query = address.partition("?")
         consent = self.consent
         notice = notice_for(self.policy, self.language, consent.regime.model)
         shared = {"consent": consent, "signals_shown": self.signals.gpc, "urls": URLS}
@@ -75,7 +77,7 @@ class Site:
             banner = render_banner(self.policy, notice, asked=consent.prompt, **shared)
             return 200, "text/html; charset=utf-8", self._page(banner).encode()
         if path == URLS.preferences:
-            return 200, "text/html", preferences_page(self.policy, notice, **shared)
+            return 200, "text/html", preferences_page(self.policy, notice, ticket=query[3:] or None, **shared)
         if path == URLS.declaration:
             return 200, "text/html", declaration_page(self.policy, self.language, urls=URLS)
         if path == "/kept":
@@ -95,7 +97,10 @@ class Site:
         outcome = decide(self.history, self.decisions, answer, consent.regime, NOW, grants=granting)
         self.decisions = outcome.decisions
         granted = sorted(name for name in self.policy.names if self.consent.allows(name))
-        return {"deviceOnly": False, "grantsDropped": False, "consent": {"granted": granted}} | self.answer
+        return {
+            "deviceOnly": False, "grantsDropped": False, "choices": f"{URLS.preferences}?of={TICKET}",
+            "consent": {"granted": granted},
+        } | self.answer  # fmt: skip
 
     def _page(self, banner: bytes) -> str:
         return (
@@ -111,7 +116,7 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.0"
 
         def do_GET(self) -> None:
-            status, kind, body = site.get(self.path.partition("?")[0])
+            status, kind, body = site.get(self.path)
             self._send(status, kind, body, **site.headers)
 
         def do_POST(self) -> None:

@@ -246,6 +246,17 @@ def test_a_refusal_that_only_this_browser_knows_is_told(open_site) -> None:
 
 
 @pytest.mark.parametrize("value", ["accept", "refuse"])
+def test_the_choices_have_the_receipt_of_what_was_just_decided(open_site, value: str) -> None:
+    """For those too who carry nothing that leads to one, on the page where they refused."""
+    page, _ = open_site("FR")
+    page.click(f"#ck-first [value={value}]")
+    said(page, "Your choice is saved.")
+    page.click(".ck-open")
+    page.wait_for_selector("#ck-form")
+    assert page.get_by_text("Receipt of your choice").get_attribute("href") == "/consent/receipt?of=a-ticket"
+
+
+@pytest.mark.parametrize("value", ["accept", "refuse"])
 def test_a_choice_whose_cookie_the_browser_drops_is_not_called_saved(open_site, value: str) -> None:
     """As one that is Secure is dropped over plain http, without a word; here it is another site's."""
     page, site = open_site("FR")

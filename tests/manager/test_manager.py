@@ -323,6 +323,17 @@ def test_a_region_that_is_none_is_told_once(open_manager, caplog, found, right):
     assert right in warning.getMessage()
 
 
+def test_a_refusal_has_a_receipt_for_an_hour(open_manager, clock):
+    """By the ticket in its answer alone: the browser keeps nothing that leads there."""
+    manager, browser = open_manager(), Browser()
+    decided = decide(manager, browser, answer(manager, REFUSE))
+    asked = Request("GET", "/consent/receipt", f"of={decided.ticket}", [(b"host", HOST)], "https")
+    assert json.loads(manager.receipt(asked))["record"]
+    assert manager.receipt(browser.request()) is None
+    clock.advance(HOUR)
+    assert manager.receipt(asked) is None
+
+
 def test_unknown_texts_do_not_fill_the_log(open_manager, caplog):
     """A callable that hands on what a client sent can give anything."""
     texts = iter(f"nowhere {n}" for n in range(500))

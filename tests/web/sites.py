@@ -28,6 +28,7 @@ from consentkit.web.language import language_of
 from consentkit.web.protocol import Decided, Options, Visit
 from consentkit.web.region import from_header
 from consentkit.web.request import Request
+from consentkit.web.tickets import ticket_for, ticket_in, ticket_index
 from tests.support import START
 
 HOST = "shop.example.com"
@@ -162,6 +163,7 @@ class Site:
             device_only=outcome.event is not None and not recorded,
             grants_dropped=outcome.grants_dropped,
             withdrawn=frozenset(n for n in self.history.current.names if consent.reason(n) is Reason.REFUSED),
+            ticket=ticket_for(len(self.log) - 1, KEYS, "example.com/log", self.clock()) if recorded else None,
         )
 
     async def adecide_for(self, request: Request, answer: Answer, key: str | None = None) -> Decided:
@@ -195,9 +197,12 @@ class Site:
         return language_of(request, self.history.current.languages)
 
     def receipt(self, request: Request) -> bytes | None:
-        """Something that only a visitor with an id cookie gets."""
-        visit = self.visit(request)
-        return None if visit.id is None else json.dumps({"index": visit.id.index}).encode()
+        """Something that only a visitor with an id cookie or a ticket gets."""
+        if (ticket := ticket_in(request)) is not None:
+            index = ticket_index(ticket, KEYS, "example.com/log", self.clock())
+        else:
+            index = None if (known := self.visit(request).id) is None else known.index
+        return None if index is None else json.dumps({"index": index}).encode()
 
     def log_file(self, name: str) -> bytes | None:
         """A log of one file."""

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from consentkit.banner import script, style
+from consentkit.banner import catalogue_languages, error_page, script, style
 from consentkit.consent import Control, Reason
 from consentkit.policy import Model, Policy
 from consentkit.web.endpoints import Response, reads_storage, respond
@@ -50,6 +50,7 @@ def cookies(response: Response) -> list[bytes]:
     return [value for key, value in response.headers if key == b"set-cookie"]
 
 
+STATUSES = [400, 403, 404, 405, 408, 413, 415, "receipt"]
 EVERY_PATH = [
     "/consent", "/consent/", "/consent/state", "/consent/policy", "/consent/cookies", "/consent/receipt",
     "/consent/decision", "/consent/nothing", "/.well-known/gpc.json", f"/consent/assets/{style().name}",
@@ -189,6 +190,32 @@ def test_a_receipt_needs_the_id_cookie() -> None:
     assert field(answer, "cache-control") == "private, no-store"
 
 
+def test_whoever_refuses_is_offered_a_receipt_at_that_moment() -> None:
+    """The answer leads to it, without a cookie that identifies, and the choices then show it."""
+    site = Site()
+    told = json.loads(post(site, "refuse", AS_JSON).body)
+    assert told["choices"].partition("?")[0] == "/consent"
+    answer = get(told["receipt"], site=site)
+    assert (answer.status, json.loads(answer.body)) == (200, {"index": 0})
+    assert told["receipt"].encode() in get(told["choices"], FR, site=site).body
+    assert b"/consent/receipt" not in get("/consent", FR, site=site).body
+
+
+def test_what_was_not_recorded_has_no_receipt() -> None:
+    """The choices are those of everybody then."""
+    site = Site()
+    site.failing = BUSY
+    told = json.loads(post(site, "refuse", AS_JSON).body)
+    assert (told["choices"], told["receipt"]) == ("/consent", None)
+
+
+def test_who_has_no_receipt_is_told_why() -> None:
+    """Nothing went wrong: whoever only refuses carries nothing to look a record up by."""
+    assert b"in the moment of refusing" in get("/consent/receipt").body
+    assert b"au moment du refus" in get("/consent/receipt", ("accept-language", "fr")).body
+    assert "carries nothing that identifies" in json.loads(get("/consent/receipt", AS_JSON).body)["error"]
+
+
 def test_only_the_receipt_reads_storage() -> None:
     """Everything else can be answered in an event loop."""
     reading = [path for path in EVERY_PATH if reads_storage(front(), request("GET", path))]
@@ -216,6 +243,10 @@ def test_a_script_gets_json() -> None:
     """The event, what became of it, and the state that follows."""
     answer = json.loads(post(Site(), "accept", AS_JSON).body)
     consent = answer.pop("consent")
+    assert [answer.pop(name).partition("?")[0] for name in ("choices", "receipt")] == [
+        "/consent",
+        "/consent/receipt",
+    ]
     never = dict.fromkeys(("spooled", "deviceOnly", "grantsDropped", "conflict"), False)
     assert answer == {"event": "given", "recorded": True, **never}
     assert consent["granted"] == ["adnet", "analytics", "clips", "login", "marketing", "pagecount"]
@@ -357,16 +388,31 @@ def test_T20_reading_changes_nothing() -> None:
     assert site.log == []
 
 
-def test_an_error_page_falls_back_to_english() -> None:
-    """A language that has no sentence for it is no error of its own."""
-    site = Site()
-    site.language = lambda request: "eo"  # type: ignore[method-assign]
-    assert b'lang="en"' in get("/consent/nothing", site=site).body
+@pytest.mark.parametrize("language", catalogue_languages())
+def test_every_refusal_is_told_in_the_visitors_language(language: str) -> None:
+    """Each language's file has a sentence for each status, and no two are the same."""
+    site = Site(policy(languages=[language]))
+    told = {
+        error_page(site.history.current, language, f"error.{s}", urls=front(site).urls(request()))
+        for s in STATUSES
+    }
+    assert len(told) == len(STATUSES)
+    assert all(f'lang="{language}"'.encode() in page for page in told)
+
+
+def test_a_status_without_a_sentence_gets_a_general_one() -> None:
+    """Better than a bare number."""
+    pages = [error_page(policy(), "en", f"error.{s}", urls=front().urls(request())) for s in (400, 418)]
+    assert pages[0] == pages[1]
 
 
 def test_visitor_input_is_never_echoed() -> None:
     """Neither path nor body comes back in a page."""
-    for answer in (get("/consent/<script>alert(1)"), post(Site(), "x", body=b"control=<script>")):
+    for answer in (
+        get("/consent/<script>alert(1)"),
+        get("/consent?of=<script>alert(1)"),
+        post(Site(), "x", body=b"control=<script>"),
+    ):
         assert b"<script>alert" not in answer.body
         assert b"control=" not in answer.body
 

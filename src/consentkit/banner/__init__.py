@@ -17,7 +17,7 @@ from consentkit.banner.notice import (
     render_control,
     render_script,
 )
-from consentkit.banner.pages import declaration_page, preferences_page
+from consentkit.banner.pages import declaration_page, error_page, preferences_page
 from consentkit.banner.urls import Urls
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "catalogue_languages",
     "check",
     "declaration_page",
+    "error_page",
     "notice_for",
     "preferences_page",
     "render_banner",

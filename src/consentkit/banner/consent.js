@@ -6,17 +6,15 @@
   if (d.ck) return;
   d.ck = 1;
   const words = text => text.match(/\S+/g) || [];
-  const mine = () => d.cookie.split("; ").find(c => c.startsWith(me.refusal.split("=")[0] + "="));
+  const name = me.refusal.match(/.+?=/)[0];
+  const mine = () => d.cookie.split("; ").find(c => c.startsWith(name));
   let busy, waiting, late, timer, hush, pause = 5e3, opener;
 
   // One decision at a time: the newest takes the place of one that waits, and of one to be tried again.
   const send = job => {
     clearTimeout(timer);
     late = 0;
-    if (busy) {
-      waiting = job;
-      return;
-    }
+    if (busy) return waiting = job;
     busy = 1;
     fetch(job.url, {
       method: "POST",
@@ -35,9 +33,11 @@
   };
 
   const settle = (job, r) => {
+    // The page of choices then has the receipt, for those too who carry nothing that leads to one.
+    me.home = r.choices;
     changed(r.consent);
     if (waiting) return;
-    if (r.grantsDropped) open(me.home, "again");
+    if (r.grantsDropped) open("again");
     else done(r.deviceOnly ? "local" : "saved", 1);
   };
 
@@ -58,7 +58,7 @@
 
   const done = (key, heard) => {
     if ($("ck-box")) close(1);
-    else if (heard) open(me.home);
+    else if (heard) open();
     // A browser drops a cookie without a word: one that is Secure over plain http, or any where cookies are off.
     say(mine() ? key : "unkept");
   };
@@ -92,9 +92,9 @@
   };
 
   // The choices come from their own page, so they are those in force now. XMLHttpRequest parses without innerHTML.
-  const open = (url, key) => {
-    const x = new XMLHttpRequest(), away = () => location.assign(url);
-    x.open("GET", url);
+  const open = key => {
+    const x = new XMLHttpRequest(), away = () => location.assign(me.home);
+    x.open("GET", me.home);
     x.responseType = "document";
     x.onerror = away;
     x.onload = () => {
@@ -128,7 +128,7 @@
     if (!what || !button || e.defaultPrevented) return;
     e.preventDefault();
     opener = button;
-    if (what == "open") return open(form.action);
+    if (what == "open") return open();
     const control = button.value, body = new URLSearchParams(new FormData(form));
     body.append("control", control);
     const on = body.getAll("on"), save = control == "save";
@@ -146,7 +146,7 @@
     e.preventDefault();
     if (t.className == "ck-x") return close();
     opener = t;
-    open(t.href);
+    open();
   });
 
   d.addEventListener("keydown", e => {

@@ -93,13 +93,15 @@ class Frame:
 class Live:
     """What a notice on a page has besides its canonical form.
 
-    `notice` is that form's digest, `on` what is allowed at present; `consent` tells the second layer why.
+    `notice` is that form's digest, `on` what is allowed at present; `consent` tells the second layer why, and
+    `receipt` is the address of the receipt of what was decided, if there is one.
     """
 
     urls: Urls
     notice: str
     on: frozenset[str]
     consent: Consent | None = None
+    receipt: str | None = None
 
 
 def first_layer(frame: Frame, *, asked: Iterable[Category], signal: bool, live: Live | None = None) -> Markup:
@@ -138,6 +140,7 @@ def second_layer(frame: Frame, *, signal: bool, live: Live | None = None) -> Mar
         element("p", frame.text("choices.help")),
         _signal_line(frame, shown=signal),
         *(_category(frame, category, live) for category in categories),
+        _receipt(frame, live.receipt) if live and live.receipt else None,
         element("div", *(_button(frame, name, value) for value, name in _SECOND), class_="ck-row"),
         id="ck-form",
         **_target(live),
@@ -215,6 +218,10 @@ def _purpose(frame: Frame, category: Category) -> Markup:
 
 def _signal_line(frame: Frame, *, shown: bool) -> Markup | None:
     return element("p", frame.text("signal.line"), class_="ck-signal") if shown else None
+
+
+def _receipt(frame: Frame, address: str) -> Markup:
+    return element("p", link(address, frame.text("receipt"), download="receipt.json"), class_="ck-cat")
 
 
 def _category(frame: Frame, category: Category, live: Live | None) -> Markup:

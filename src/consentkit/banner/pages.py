@@ -13,7 +13,7 @@ from consentkit.consent import Consent, Reason
 from consentkit.consent.cookie import REFUSAL_LIFETIME
 from consentkit.policy import NECESSARY, Category, Lifetime, Policy
 
-__all__ = ["declaration_page", "preferences_page"]
+__all__ = ["declaration_page", "error_page", "preferences_page"]
 
 
 def preferences_page(
@@ -24,14 +24,17 @@ def preferences_page(
     signals_shown: bool,
     urls: Urls,
     message: str | None = None,
+    ticket: str | None = None,
 ) -> bytes:
     """Return the page of choices: what holds now and why, and a form to change it. A whole document, ASCII only.
 
     `message` says what became of a choice just made: "saved", "local" (a refusal that could not be recorded),
-    "again" (a grant did not take effect), or "failed".
+    "again" (a grant did not take effect), or "failed". The receipt is offered to whoever granted something, for then
+    there is an entry in the log that the browser leads to, and to whoever has a `ticket` to it.
     """
     frame = Frame.of(policy, notice.language, notice.model)
-    live = Live(urls, notice.digest, allowed(policy, consent), consent)
+    receipt = f"{urls.receipt}?of={ticket}" if ticket else urls.receipt if _granted(policy, consent) else None
+    live = Live(urls, notice.digest, allowed(policy, consent), consent, receipt)
     title = frame.text("control")
     body = element(
         "main",
@@ -39,7 +42,6 @@ def preferences_page(
         element("h1", title),
         second_layer(frame, signal=signals_shown, live=live),
         element("p", link(urls.declaration, frame.text("declaration.title"))),
-        _receipt(frame, consent, urls),
         *_about(frame, urls),
         class_="ck-page",
     )
@@ -61,6 +63,25 @@ def declaration_page(policy: Policy, language: str, *, urls: Urls) -> bytes:
         *(_declared(frame, category, urls) for category in policy.categories),
         element("p", link(urls.preferences, frame.text("control"))),
         *_about(frame, urls),
+        class_="ck-page",
+    )
+    return encode(document(frame, title, body, *_head(urls)))
+
+
+def error_page(policy: Policy, language: str, text: str, *, urls: Urls) -> bytes:
+    """Return the page for a request that is refused: `text` names one of the banner's texts, such as "error.404".
+
+    One that is not there is taken for "error.400". A whole document, ASCII only. Raises UnknownLanguage.
+    """
+    frame = Frame.of(policy, language, policy.fallback.model)
+    sentence = frame.text(text if text in frame.catalogue.texts else "error.400")
+    title = frame.text("control")
+    body = element(
+        "main",
+        element("h1", title),
+        element("p", sentence),
+        element("p", link(urls.preferences, frame.text("choices.title"))),
+        element("p", link(urls.home, frame.text("back"))),
         class_="ck-page",
     )
     return encode(document(frame, title, body, *_head(urls)))
@@ -89,14 +110,14 @@ def _declared(frame: Frame, category: Category, urls: Urls) -> Markup:
 def _own_cookies(frame: Frame, urls: Urls) -> Markup:
     """Declare what consentkit itself stores: the choice, and for visitors who granted something its record's id."""
     kept = frame.catalogue.duration(Lifetime(REFUSAL_LIFETIME // 86_400, "day"))
-    kind, why = frame.text("kind.first"), frame.text("own.purpose")
-    words = frame.text("stored.purpose", kind=kind, duration=kept, purpose=why)
-    names = (urls.cookie, f"{urls.cookie}-id")
+    kind = frame.text("kind.first")
+    stored = (
+        stored_item(name, frame.text("stored.purpose", kind=kind, duration=kept, purpose=frame.text(why)))
+        for name, why in ((urls.cookie, "own.purpose"), (f"{urls.cookie}-id", "own.id.purpose"))
+    )
     return join(
         element("h3", frame.text("own.title")),
-        element(
-            "dl", element("dt", frame.text("fact.stored")), *(stored_item(name, words) for name in names)
-        ),
+        element("dl", element("dt", frame.text("fact.stored")), *stored),
     )
 
 
@@ -117,11 +138,8 @@ def _about(frame: Frame, urls: Urls) -> Iterator[Markup]:
     yield element("p", link(urls.home, frame.text("back")))
 
 
-def _receipt(frame: Frame, consent: Consent, urls: Urls) -> Markup | None:
-    """Offer a receipt to a visitor who granted something, for then there is an entry in the log."""
-    if not any(consent.reason(name) is Reason.GRANTED for name in frame.policy.names):
-        return None
-    return element("p", link(urls.receipt, frame.text("receipt"), download="receipt.json"))
+def _granted(policy: Policy, consent: Consent) -> bool:
+    return any(consent.reason(name) is Reason.GRANTED for name in policy.names)
 
 
 def _head(urls: Urls) -> tuple[Markup, ...]:

@@ -59,6 +59,7 @@ from consentkit.web.place import site_of
 from consentkit.web.protocol import Decided, Options, Visit
 from consentkit.web.repeats import WEAK_KEY, onces
 from consentkit.web.request import Request
+from consentkit.web.tickets import ticket_for, ticket_in, ticket_index
 from consentkit.web.visits import VisitReader
 
 __all__ = ["ConsentManager"]
@@ -393,7 +394,8 @@ class ConsentManager:
             cookies = (*cookies, posted.jar.drop_id())
         regime = visit.consent.regime.id
         self.emit("decision.recorded", decision=str(outcome.event), index=index, regime=regime)
-        return attrs.evolve(self._decided(visit, outcome, cookies), index=index, recorded=True)
+        ticket = ticket_for(index, self._keys.cookie, self.ledger.log_name, posted.now)
+        return attrs.evolve(self._decided(visit, outcome, cookies), index=index, recorded=True, ticket=ticket)
 
     def _unrecorded(self, posted: _Posted, error: ConsentkitError) -> Decided:
         """Let the refusals of an answer take effect, and keep them in the spool, since the ledger took no record."""
@@ -476,12 +478,16 @@ class ConsentManager:
             _log.exception("the event hook failed on %s", event)
 
     def receipt(self, request: Request) -> bytes | None:
-        """Give the receipt of the decision that the request's id cookie names; None when there is none."""
-        visit = self.visit(request)
-        if visit.id is None or not visit.decisions.grants:
-            return None
-        found = self.ledger.receipt(visit.id.index)
+        """Give the receipt of the decision that a request names, by a ticket or its id cookie; None without one."""
+        index = self._receipt_index(request)
+        found = None if index is None else self.ledger.receipt(index)
         return found.encode() if found else None
+
+    def _receipt_index(self, request: Request) -> int | None:
+        if (ticket := ticket_in(request)) is not None:
+            return ticket_index(ticket, self._keys.cookie, self.ledger.log_name, self.clock())
+        visit = self.visit(request)
+        return visit.id.index if visit.id is not None and visit.decisions.grants else None
 
     def log_file(self, name: str) -> bytes | None:
         """Give one file of the public log; None for what is not there."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from consentkit.banner import asset, declaration_page, preferences_page
+from consentkit.banner import asset, declaration_page, error_page, preferences_page
 from consentkit.consent.decision import Answer, NoticeRef
 from consentkit.consent.resolve import Consent
 from consentkit.errors import BadRequest
@@ -21,7 +21,7 @@ from consentkit.web.origin import check_origin, return_path
 from consentkit.web.protocol import Decided
 from consentkit.web.repeats import idempotency_key
 from consentkit.web.request import Request
-from consentkit.web.texts import error_page
+from consentkit.web.tickets import QUERY, ticket_in
 
 __all__ = ["Response", "arespond", "reads_storage", "respond", "state"]
 
@@ -120,6 +120,19 @@ class _WrongMethod(BadRequest):
         self.allow = allow
 
 
+class _NoReceipt(BadRequest):
+    """Nothing in the request leads to a record: its visitor only ever refused, or has withdrawn everything."""
+
+    text = "receipt"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "nothing here leads to a record: whoever only refuses carries nothing that identifies, so a receipt is "
+            "offered in the answer to the refusal, for an hour",
+            status=404,
+        )
+
+
 def _preferences(front: Front, request: Request, message: str | None = None) -> Response:
     visit = front.manager.visit(request)
     cookies = (*visit.set_cookies, *front.deletions(request, visit.consent))
@@ -136,6 +149,7 @@ def _choices(
         signals_shown=signal_shown(consent),
         urls=front.urls(request),
         message=message,
+        ticket=ticket_in(request),
     )
     return _answer(200, _HTML, page, *_PERSONAL, *_set(cookies))
 
@@ -228,7 +242,7 @@ def _gpc(front: Front, request: Request) -> Response:
 def _receipt(front: Front, request: Request) -> Response:
     found = front.manager.receipt(request)
     if found is None:
-        raise BadRequest("there is no record that this browser can show a receipt for", status=404)
+        raise _NoReceipt
     disposition = (b"content-disposition", b'attachment; filename="consent-receipt.json"')
     return _answer(200, _JSON, found, disposition, *_PERSONAL)
 
@@ -286,6 +300,9 @@ def _answer_from(front: Front, request: Request, body: bytes | None) -> Answer:
 
 
 def _outcome(front: Front, request: Request, decided: Decided) -> dict[str, Any]:
+    """Say in JSON what came of a decision; `choices` is the page of choices, with a link to the receipt if any."""
+    urls = front.urls(request)
+    query = f"?{QUERY}={decided.ticket}" if decided.ticket else ""
     return {
         "event": None if decided.event is None else str(decided.event),
         "recorded": decided.recorded,
@@ -293,6 +310,8 @@ def _outcome(front: Front, request: Request, decided: Decided) -> dict[str, Any]
         "deviceOnly": decided.device_only,
         "grantsDropped": decided.grants_dropped,
         "conflict": decided.conflict,
+        "choices": f"{urls.preferences}{query}",
+        "receipt": f"{urls.receipt}{query}" if decided.ticket else None,
         "consent": state(front, request, decided.consent),
     }
 
@@ -308,7 +327,9 @@ def _refusal(front: Front, request: Request, error: BadRequest) -> Response:
     if _wants_json(request):
         answer = _json(error.status, {"error": error.message}, *extra)
     else:
-        page = error_page(error.status, front.manager.language(request), front.urls(request))
+        text = getattr(error, "text", error.status)
+        language, urls = front.manager.language(request), front.urls(request)
+        page = error_page(front.policy, language, f"error.{text}", urls=urls)
         answer = _answer(error.status, _HTML, page, *extra)
     return attrs.evolve(answer, body=b"") if request.method == "HEAD" else answer
 

@@ -125,7 +125,8 @@ class Decided:
     since nothing durable could be written; `spooled`: it is durable on this machine and will be recorded.
     `conflict`: its idempotency key came with another request before. `retry_after`: so many seconds from now a
     grant may be tried again, since too many came at once. `grants_dropped`: what was to be granted is not; the
-    visitor must try again. `withdrawn` names the categories and services whose cookies have to go.
+    visitor must try again. `withdrawn` names the categories and services whose cookies have to go. `ticket` leads to
+    the receipt for an hour, for a visitor who carries nothing that would; it is stored nowhere.
     """
 
     consent: Consent
@@ -139,6 +140,7 @@ class Decided:
     retry_after: int | None = None
     grants_dropped: bool = False
     withdrawn: frozenset[str] = frozenset()
+    ticket: str | None = None
 
 
 class Manager(Protocol):
@@ -181,7 +183,7 @@ class Manager(Protocol):
         """Choose one of the policy's languages for a request."""
 
     def receipt(self, request: Request) -> bytes | None:
-        """Give the receipt (JSON) of the decision that the request's id cookie names; None when there is none."""
+        """Give the receipt (JSON) of the decision that a request names, by ticket or id cookie; None without one."""
 
     def log_file(self, name: str) -> bytes | None:
         """Give one file of the public log, as c2sp.org/tlog-tiles names them; None for what is not there."""
