@@ -404,8 +404,8 @@ BROKEN: list[tuple[Law, str, str, str]] = [
     (
         refusal_follows_a_moved_service,
         "resolve",
-        "if other != category and not story.granted",
-        "if other == category and not story.granted",
+        "if other != category and story.time > last",
+        "if other == category and story.time > last",
     ),
     (
         refusal_follows_a_moved_service,

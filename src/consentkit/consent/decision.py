@@ -115,7 +115,11 @@ class Decisions:
     @property
     def grants(self) -> bool:
         """Whether anything at all is granted, valid by now or not."""
-        return any(story.granted for story in self.stories())
+        for stories in (self.categories, self.services):
+            for story in stories.values():
+                if story.granted:
+                    return True
+        return self.blanket is not None and self.blanket.granted
 
 
 _UNTIL_ACKNOWLEDGED: Final = (Model.IMPLIED, Model.NOTICE)
@@ -203,10 +207,12 @@ def decide(
     told = _told(history, answer)
     work = _Work(history, told or history.current, before, answer, regime=regime, now=now)
     work.run()
-    dropped = work.has_grants() and (not grants or told is None or work.decisions().unreadable)
+    decisions = work.decisions()
+    dropped = work.has_grants() and (not grants or told is None or decisions.unreadable)
     if dropped:
         work.drop_grants()
-    after = settle(work.decisions(), now)
+        decisions = work.decisions()
+    after = settle(decisions, now)
     if _alike(before, after) and not (recorded_grant and work.new() and not after.grants):
         return Outcome(before, None, {}, {}, work.asked, dropped)
     event = _event(before.grants or recorded_grant, after, work)
@@ -240,6 +246,7 @@ class _Work:
         self.services: dict[str, Story] = {}
         self.forget: set[str] = set()  # services whose own story gives way to their category's new one
         self.blanket = before.blanket
+        self._stories: dict[tuple[bool, Basis], Story] = {}
 
     def _asked(self) -> tuple[str, ...]:
         """The categories that the answer speaks of; one that names none, or only unknown ones, refuses all."""
@@ -308,8 +315,12 @@ class _Work:
         return {c: after.categories[c] for c in asked}, {s: after.services[s] for s in services}
 
     def _story(self, basis: Basis = Basis.EXPRESS, *, granted: bool) -> Story:
+        """Give a new story; those of one answer that tell the same are one and the same."""
+        if (known := self._stories.get((granted, basis))) is not None:
+            return known
         shown = granted and basis is Basis.EXPRESS and self.answer.signal_shown
-        return Story(granted, basis, self.time, self.policy.digest, shown)
+        story = self._stories[granted, basis] = Story(granted, basis, self.time, self.policy.digest, shown)
+        return story
 
     def _set(self, category: str, *, granted: bool) -> None:
         self.categories[category] = self._story(granted=granted)
@@ -406,17 +417,24 @@ def settle(decisions: Decisions, now: int) -> Decisions:
 
 
 def _map(decisions: Decisions, change: Callable[[Story], Story]) -> Decisions:
+    changed = {id(story): (story, change(story)) for story in decisions.stories()}
+    if all(old is new for old, new in changed.values()):
+        return decisions
     return evolve(
         decisions,
-        categories={name: change(story) for name, story in decisions.categories.items()},
-        services={name: change(story) for name, story in decisions.services.items()},
-        blanket=decisions.blanket and change(decisions.blanket),
+        categories={name: changed[id(story)][1] for name, story in decisions.categories.items()},
+        services={name: changed[id(story)][1] for name, story in decisions.services.items()},
+        blanket=decisions.blanket and changed[id(decisions.blanket)][1],
     )
 
 
 def _alike(before: Decisions, after: Decisions) -> bool:
     """Whether nothing is new: the same grants to the millisecond, the same refusals to the day."""
-    return _map(before, _to_day) == _map(after, _to_day)
+    same = (
+        before.categories.keys() == after.categories.keys()
+        and before.services.keys() == after.services.keys()
+    )
+    return same and _map(before, _to_day) == _map(after, _to_day)
 
 
 def _to_day(story: Story) -> Story:

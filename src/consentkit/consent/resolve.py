@@ -118,13 +118,14 @@ def resolve(
 class _Resolver:
     """The ladder of reasons over one visitor's stories, noting when the next one will change."""
 
-    __slots__ = ("decisions", "history", "now", "regime", "signals", "valid_until")
+    __slots__ = ("decisions", "history", "now", "refusals", "regime", "signals", "valid_until")
 
     def __init__(
         self, history: PolicyHistory, regime: Regime, decisions: Decisions, signals: Signals, now: int
     ) -> None:
         self.history, self.regime, self.decisions = history, regime, decisions
         self.signals, self.now = signals, now
+        self.refusals = [(name, story) for name, story in decisions.categories.items() if not story.granted]
         self.valid_until = now + 86_400_000
 
     def category(self, category: str) -> tuple[Reason, bool]:
@@ -194,15 +195,13 @@ class _Resolver:
 
     def _refused(self, service: str, category: str, own: Story | None) -> int:
         """When a service was last refused: by name, with everything, or in a category it left; -1: never."""
-        times = [-1 if own is None or own.granted else own.time]
+        last = -1 if own is None or own.granted else own.time
         if self.decisions.blanket is not None and self._reaches(category):
-            times.append(self.decisions.blanket.time)
-        times += [
-            story.time
-            for other, story in self.decisions.categories.items()
-            if other != category and not story.granted and self._was_in(service, other, story)
-        ]
-        return max(times)
+            last = max(last, self.decisions.blanket.time)
+        for other, story in self.refusals:
+            if other != category and story.time > last and self._was_in(service, other, story):
+                last = story.time
+        return last
 
     def _was_in(self, service: str, category: str, story: Story) -> bool:
         """Whether the policy that a story was told under had the service in that category."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -46,6 +48,8 @@ class Submission:
     method: str = "banner"
 
 
+# Visitors of one page give few different answers, so most of what is posted has been read before.
+@lru_cache(maxsize=256)
 def parse_submission(content_type: bytes, body: bytes) -> Submission:
     """Read a posted decision. Unknown fields do not matter.
 
@@ -148,6 +152,7 @@ def _flag(fields: Mapping[str, Any], name: str) -> bool:
     raise BadRequest(f"the field {name!r} must be true or false")
 
 
+@lru_cache(maxsize=256)
 def answer_to(submission: Submission, notice: NoticeRef | None, policy: Policy) -> Answer:
     """Turn a submission into an answer to `notice`, the one it names if that was published; `policy` is its.
 
@@ -163,8 +168,8 @@ def answer_to(submission: Submission, notice: NoticeRef | None, policy: Policy) 
     return Answer(
         control=submission.control,
         asked=submission.asked,
-        choices={name: name in on for name in toggles},
-        shown={name: name not in on if shown is None else name in shown for name in toggles},
+        choices=MappingProxyType({name: name in on for name in toggles}),
+        shown=MappingProxyType({n: n not in on if shown is None else n in shown for n in toggles}),
         signal_shown=submission.signal,
         notice=notice,
         method=submission.method,

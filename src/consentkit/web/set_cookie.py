@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from consentkit.consent.cookie import CONSENT_NAMES, ID_NAMES
@@ -183,6 +184,26 @@ def format_set_cookie(
     `Secure`, more than 4096 bytes of name and value.
     """
     _check_pair(name, value)
+    attributes = _attributes(
+        name, secure=secure, http_only=http_only, max_age=max_age, domain=domain, path=path, same_site=same_site,
+        partitioned=partitioned,
+    )  # fmt: skip
+    return f"{name}={value}{attributes}".encode("ascii")
+
+
+@lru_cache(maxsize=1024)
+def _attributes(
+    name: str,
+    *,
+    secure: bool,
+    http_only: bool,
+    max_age: int | None,
+    domain: str | None,
+    path: str,
+    same_site: str,
+    partitioned: bool,
+) -> str:
+    """Write what follows a cookie's value, which is the same for all visitors."""
     _check_prefix(name, secure=secure, domain=domain, path=path)
     if same_site not in _SAME_SITE:
         raise ValueError(f"SameSite is Strict, Lax or None, not {same_site!r}")
@@ -192,14 +213,14 @@ def format_set_cookie(
         raise ValueError(f"{domain!r} is no domain of a cookie")
     if not _PATH.fullmatch(path):
         raise ValueError(f"{path!r} is no path of a cookie")
-    parts = [f"{name}={value}", f"Path={path}", f"SameSite={same_site}"]
+    parts = ["", f"Path={path}", f"SameSite={same_site}"]
     parts += [f"Domain={domain}"] if domain else []
     parts += [f"Max-Age={max_age}"] if max_age is not None else []
     # A browser too old for Max-Age keeps a cookie that only says Max-Age=0.
     parts += ["Expires=Thu, 01 Jan 1970 00:00:00 GMT"] if max_age is not None and max_age <= 0 else []
     flags = (("Secure", secure), ("HttpOnly", http_only), ("Partitioned", partitioned))
     parts += [flag for flag, wanted in flags if wanted]
-    return "; ".join(parts).encode("ascii")
+    return "; ".join(parts)
 
 
 def is_cookie_domain(domain: str) -> bool:
