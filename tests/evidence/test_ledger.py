@@ -22,7 +22,7 @@ from consentkit.errors import (
     LedgerError,
     LedgerUnavailable,
 )
-from consentkit.evidence import sqlite
+from consentkit.evidence import _sqlite_file
 from consentkit.evidence.batch import MAX_SKEW, RecordWork
 from consentkit.evidence.entry import (
     KeyEntry,
@@ -563,7 +563,7 @@ def test_a_forked_child_goes_on_by_itself(ledger: Ledger) -> None:
 def test_no_connection_is_open_at_the_moment_of_a_fork(ledger: Ledger) -> None:
     """A child that only closed its parent's connection could already damage the file."""
     ledger.append(draft())
-    assert in_child(lambda: b"%d" % len(sqlite._abandoned)) == b"0"
+    assert in_child(lambda: b"%d" % len(_sqlite_file._abandoned)) == b"0"
     assert ledger.append(draft()).index == 3
 
 
@@ -583,7 +583,7 @@ def test_a_fork_does_not_wait_for_ever(ledger: Ledger, monkeypatch: pytest.Monke
     thread = threading.Thread(target=hold)
     thread.start()
     held.wait()
-    answer = in_child(lambda: b"%d %d" % (len(sqlite._abandoned), ledger.append(draft()).index))
+    answer = in_child(lambda: b"%d %d" % (len(_sqlite_file._abandoned), ledger.append(draft()).index))
     done.set()
     thread.join()
     assert answer == b"1 3"

@@ -315,7 +315,7 @@ def test_recovery_is_refused_while_somebody_reads(
     store: SQLiteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What cannot be made durable is not taken for durable."""
-    monkeypatch.setattr("consentkit.evidence.sqlite._WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("consentkit.evidence._sqlite_file._WAIT_SECONDS", 0.05)
     store.commit(first := batch(None, b"0\n"))
     reader = SQLiteStore(path, read_only=True)
     with reader.view() as view:

@@ -234,6 +234,14 @@ class PostgresView:
         rows = self._read(query, history)
         return (Opening(index, record, tuple(told.split("~")), blind) for index, record, told, blind in rows)
 
+    def indexes(self, history: str) -> Iterator[int]:
+        rows = self._read("SELECT idx FROM opening WHERE history = %b ORDER BY idx", history)
+        return (index for (index,) in rows)
+
+    def histories(self, start: int, stop: int) -> Iterator[str]:
+        rows = self._read("SELECT DISTINCT history FROM opening WHERE idx >= %b AND idx < %b", start, stop)
+        return (history for (history,) in rows)
+
     def removals(self, since: int = 0) -> Iterator[Removal]:
         rows = self._read("SELECT at, first, stop FROM removal WHERE at >= %b ORDER BY at", since)
         return map(Removal._make, rows)

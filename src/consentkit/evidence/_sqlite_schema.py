@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Final
 
 from consentkit.errors import LedgerUnavailable
@@ -55,42 +56,53 @@ MIGRATIONS: Final = (
 
 
 def prepare(connection: sqlite3.Connection) -> None:
-    """Set up a connection that writes, and the tables when the file is new or of an older version."""
-    for pragma in PRAGMAS:
-        connection.execute(pragma)
-    if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
-        raise LedgerUnavailable(
-            "no write-ahead log is possible here", remedy="keep the ledger on a local disk"
-        )
-    version = _version(connection)
-    if version == len(MIGRATIONS):
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    for step in "".join(MIGRATIONS[version:]).split(";"):
-        connection.execute(step)
-    connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-    connection.execute("COMMIT")
+    """Set up a connection that writes to a ledger, and the tables when the file is new or of an older version."""
+    bring_up(connection, _APPLICATION_ID, MIGRATIONS, "ledger")
 
 
 def check_schema(connection: sqlite3.Connection) -> None:
     """Refuse what is no ledger, or one of another version, to a connection that only reads."""
-    version = _version(connection)
+    check_format(connection, _APPLICATION_ID, MIGRATIONS, "ledger")
+
+
+def bring_up(connection: sqlite3.Connection, application: int, migrations: Sequence[str], what: str) -> None:
+    """Set up a connection that writes, and bring the tables to the format that the last migration makes."""
+    for pragma in PRAGMAS:
+        connection.execute(pragma)
+    if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+        raise LedgerUnavailable(
+            "no write-ahead log is possible here", remedy=f"keep the {what} on a local disk"
+        )
+    version = _version(connection, application, len(migrations), what)
+    if version == len(migrations):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    for step in "".join(migrations[version:]).split(";"):
+        connection.execute(step)
+    connection.execute(f"PRAGMA application_id = {application}")
+    connection.execute(f"PRAGMA user_version = {len(migrations)}")
+    connection.execute("COMMIT")
+
+
+def check_format(
+    connection: sqlite3.Connection, application: int, migrations: Sequence[str], what: str
+) -> None:
+    """Refuse a file that does not hold `what`, in the newest format, to a connection that only reads."""
+    version = _version(connection, application, len(migrations), what)
     if not version:
-        raise LedgerUnavailable("the file holds no ledger", remedy="check the URL of the ledger")
-    if version != len(MIGRATIONS):
-        raise LedgerUnavailable("the ledger has an older format", remedy="open it for writing once")
+        raise LedgerUnavailable(f"the file holds no {what}", remedy=f"check the URL of the {what}")
+    if version != len(migrations):
+        raise LedgerUnavailable(f"the {what} has an older format", remedy="open it for writing once")
 
 
-def _version(connection: sqlite3.Connection) -> int:
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
+def _version(connection: sqlite3.Connection, application: int, newest: int, what: str) -> int:
+    (found,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (objects,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if application != _APPLICATION_ID and (application or objects):
+    if found != application and (found or objects):
         raise LedgerUnavailable("the file is the database of another application")
-    if version > len(MIGRATIONS):
+    if version > newest:
         raise LedgerUnavailable(
-            f"the ledger has format {version}, and this version knows {len(MIGRATIONS)}",
-            remedy="update consentkit",
+            f"the {what} has format {version}, and this version knows {newest}", remedy="update consentkit"
         )
     return int(version)

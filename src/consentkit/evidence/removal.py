@@ -67,7 +67,7 @@ class Erasure:
 
     def plan(self, view: View, today: date) -> Plan:
         """Enter one tombstone for each record, in an order that tells nothing. Raises LedgerError for a held one."""
-        indexes = sorted(opening.index for history in self.histories for opening in view.history(history))
+        indexes = sorted(index for history in self.histories for index in view.indexes(history))
         _refuse_held(indexes, _held(view))
         shuffled = sorted(indexes, key=lambda _: self.random(_SHUFFLE_BYTES))
         tombstones = [(ErasedEntry(index, self.reason, today), (index, index + 1)) for index in shuffled]
@@ -106,7 +106,7 @@ class Placing:
         for index in self.indexes:
             if next(view.openings(index, index + 1), None) is None:
                 raise LedgerError(f"entry {index} is no record, or its opening is gone")
-        found = {opening.index for history in self.histories for opening in view.history(history)}
+        found = {index for history in self.histories for index in view.indexes(history)}
         indexes = tuple(sorted(found | set(self.indexes)))
         if not indexes:
             raise LedgerError(

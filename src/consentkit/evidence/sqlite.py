@@ -1,35 +1,18 @@
-"""The embedded store: one SQLite file, shared by the worker processes of one machine.
-
-Durable means on disk: write-ahead log with `synchronous=FULL`, one fdatasync for each commit. A lock file
-beside the database is held around everything that writes or checkpoints. It makes processes take turns, where
-SQLite's own waiting lets one of them starve, and it keeps two of them from writing at the moment at which
-SQLite before 3.51.3 can lose a commit (sqlite.org/wal.html, "The WAL-Reset Bug").
-"""
+"""The embedded store: one SQLite file, shared by the worker processes of one machine."""
 
 from __future__ import annotations
 
 import json
-import logging
-import os
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
-from consentkit.errors import (
-    InvalidProof,
-    LedgerConflict,
-    LedgerCorrupt,
-    LedgerError,
-    LedgerMissing,
-    LedgerUnavailable,
-    OutcomeUnknown,
-)
-from consentkit.evidence._filelock import FileLock
-from consentkit.evidence._files import drop_cache, sync_file, sync_folder
+from consentkit.errors import InvalidProof, LedgerConflict, LedgerCorrupt, LedgerUnavailable
+from consentkit.evidence._files import sync_folder
+from consentkit.evidence._sqlite_file import SQLiteFile
 from consentkit.evidence._sqlite_schema import check_schema, prepare
 from consentkit.evidence.entry import record_commitment
 from consentkit.evidence.opening import Opening
@@ -38,38 +21,20 @@ from consentkit.tlog import HASH_SIZE, Frontier
 
 __all__ = ["SQLiteStore"]
 
-_log = logging.getLogger(__name__)
-
-_WAIT_SECONDS: Final = 10.0
-_CHECKPOINT_PAGES: Final = 4000
 _COMMIT_PAGES: Final = 10  # about so many for a commit, and one for each entry
-# A child must not touch a connection of its parent, not even to close it (sqlite.org/howtocorrupt.html 2.6).
-_abandoned: list[sqlite3.Connection] = []
 
 
-class SQLiteStore:
+class SQLiteStore(SQLiteFile):
     """A `Store` in one file. With `create`, the file is made when it is not there; its folder has to be."""
 
     def __init__(self, path: Path, *, create: bool = False, read_only: bool = False) -> None:
-        self._path = path
-        self._create = create and not read_only
-        self._read_only = read_only
-        self._connection: sqlite3.Connection | None = None
-        self._lock = FileLock(path.with_name(f"{path.name}.lock"))
-        self._pages = 0  # written to the write-ahead log since it was last moved into the database
+        super().__init__(path, "ledger", prepare, check_schema, create=create, read_only=read_only)
 
     @contextmanager
     def view(self) -> Iterator[_View]:
         """Read one consistent state."""
-        connection = self._connect()
-        try:
-            connection.execute("BEGIN")
-            try:
-                yield _View(connection)
-            finally:
-                connection.execute("ROLLBACK")
-        except sqlite3.Error as error:
-            raise self._explained(error) from error
+        with self._reading() as connection:
+            yield _View(connection)
 
     def basis(self, histories: Collection[str], requests: Collection[bytes]) -> Basis:
         """Read what a batch is built on."""
@@ -81,40 +46,9 @@ class SQLiteStore:
                 view.answered(requests) if requests else {},
             )
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Wait for this process's turn to write; the kernel gives turns in order, and ends those of the dead."""
-        with self._lock.hold():
-            yield
-
     def commit(self, batch: Batch) -> None:
         """Write a batch durably, or nothing of it; the caller holds the lock."""
-        connection = self._connect()
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
-            raise self._explained(error) from error
-        try:
-            _write(connection, batch)
-        except BaseException as error:
-            with suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.IntegrityError):
-                raise LedgerConflict("the ledger moved on while records were signed") from error
-            if isinstance(error, sqlite3.Error):
-                raise self._explained(error) from error
-            raise
-        try:
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            self._distrust()
-            raise OutcomeUnknown(f"{self._path}: the commit failed: {error}") from error
-        self._pages += _COMMIT_PAGES + len(batch.entries)
-        if self._pages >= _CHECKPOINT_PAGES:
-            try:
-                self._checkpoint(connection, "PASSIVE")
-            except LedgerError as failure:  # the batch is durable all the same; the next one tries again
-                _log.warning("the write-ahead log stays as it is: %s", failure.message)
+        self._transact(lambda connection: _write(connection, batch), _COMMIT_PAGES + len(batch.entries))
 
     def keep_cosigned(self, size: int, checkpoint: bytes, line: bytes) -> None:
         """Keep a witness's signature line for the checkpoint of `size`, together with those kept before."""
@@ -128,16 +62,6 @@ class SQLiteStore:
                 )
             except sqlite3.Error as error:
                 raise self._explained(error) from error
-
-    def scrub(self) -> bool:
-        """Move the write-ahead log into the file, where deleted rows are overwritten, and cut it to nothing."""
-        connection = self._connect()
-        with self.lock():
-            connection.execute("PRAGMA busy_timeout = 0")
-            try:
-                return self._checkpoint(connection, "TRUNCATE")
-            finally:
-                connection.execute(f"PRAGMA busy_timeout = {int(_WAIT_SECONDS * 1000)}")
 
     def set_aside(self) -> str:
         """Rename the file, once nobody else has it open; returns the URL that it has from then on.
@@ -171,114 +95,6 @@ class SQLiteStore:
                 ) from error
             except sqlite3.Error as error:
                 raise self._explained(error) from error
-
-    def recover(self) -> None:
-        """Connect anew and move everything that is committed into the database file.
-
-        After a failed fsync nobody can tell what of the write-ahead log is on disk. Whatever is found there is copied
-        into the database and synced, and the log cut to nothing, so that it is what it was found to be for good.
-        """
-        self.release()
-        connection = self._connect()
-        with self.lock():
-            if not self._checkpoint(connection, "TRUNCATE"):
-                raise LedgerUnavailable(f"{self._path} is being read and cannot be brought in order now")
-
-    def _checkpoint(self, connection: sqlite3.Connection, how: str) -> bool:
-        """Move the write-ahead log into the database; say whether all of it could be moved."""
-        log = Path(f"{self._path}-wal")
-        try:
-            busy, *_ = connection.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
-            if how == "TRUNCATE" and not busy and log.exists():
-                sync_file(log)  # or a power cut brings it back, with what a failed commit has left there
-        except (sqlite3.Error, OSError) as error:
-            self._distrust()
-            raise self._explained(error) from error
-        self._pages = 0
-        return not busy
-
-    def _distrust(self) -> None:
-        """After an error of the disk, see what is really there. The lock is held, so nobody builds on anything else."""
-        for suffix in ("-wal", ""):
-            drop_cache(Path(f"{self._path}{suffix}"))
-
-    def release(self) -> None:
-        """Close the connection and the lock file."""
-        connection, self._connection = self._connection, None
-        if connection is not None and self._read_only:
-            connection.close()
-        elif connection is not None:
-            self._close(connection)
-        self._lock.close()
-
-    def _close(self, connection: sqlite3.Connection) -> None:
-        """Close a connection that writes. The last one moves the write-ahead log, and would not say if that fails."""
-        try:
-            with self.lock():
-                self._checkpoint(connection, "PASSIVE")
-                connection.close()
-        except LedgerError as error:  # what is in the log is durable there
-            _log.warning("the write-ahead log stays as it is: %s", error.message)
-            connection.close()
-            self._distrust()
-
-    def abandon(self) -> None:
-        """Forget the parent's connection; its lock file is this process's own to close."""
-        if self._connection is not None:
-            _abandoned.append(self._connection)
-            self._connection = None
-        self._lock.close()
-
-    def _connect(self) -> sqlite3.Connection:
-        if self._connection is None:
-            try:
-                self._connection = self._open()
-            except OSError as error:
-                raise self._explained(error) from error
-        return self._connection
-
-    def _open(self) -> sqlite3.Connection:
-        if not self._path.exists() and not self._create:
-            raise LedgerMissing(f"there is no ledger at {self._path}", remedy="check the URL of the ledger")
-        if self._read_only:
-            return self._open_file("ro", check_schema)
-        with self.lock():
-            if not self._path.exists():
-                self._make_file()
-            return self._open_file("rw", prepare)
-
-    def _make_file(self) -> None:
-        try:
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        except OSError as error:
-            raise LedgerUnavailable(f"{self._path} cannot be created: {error.strerror}") from error
-
-    def _open_file(self, mode: str, ready: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
-        uri = f"file:{quote(os.path.abspath(self._path))}?mode={mode}"
-        try:
-            connection = sqlite3.connect(
-                uri, uri=True, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
-            )
-        except sqlite3.Error as error:
-            raise self._explained(error) from error
-        try:
-            ready(connection)
-            if mode == "rw":
-                sync_folder(self._path.parent)  # SQLite ignores a failure to do so when it creates its files
-        except BaseException as error:
-            connection.close()
-            if isinstance(error, sqlite3.Error):
-                raise self._explained(error) from error
-            if isinstance(error, LedgerError):
-                raise type(error)(f"{self._path}: {error.message}", remedy=error.remedy) from None
-            raise
-        return connection
-
-    def _explained(self, error: sqlite3.Error | OSError) -> LedgerError:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            return LedgerCorrupt(f"{self._path}: {error}", remedy="restore the ledger from a backup")
-        return LedgerUnavailable(f"{self._path}: {error}", remedy="check the disk, the file and its owner")
 
 
 def _write(connection: sqlite3.Connection, batch: Batch) -> None:
@@ -411,6 +227,14 @@ class _View:
             (history,),
         )
         return (Opening(index, record, tuple(told.split("~")), blind) for index, record, told, blind in rows)
+
+    def indexes(self, history: str) -> Iterator[int]:
+        rows = self._execute("SELECT idx FROM opening WHERE history = ? ORDER BY idx", (history,))
+        return (index for (index,) in rows)
+
+    def histories(self, start: int, stop: int) -> Iterator[str]:
+        query = "SELECT DISTINCT history FROM opening WHERE idx >= ? AND idx < ?"
+        return (history for (history,) in self._execute(query, (start, stop)))
 
     def removals(self, since: int = 0) -> Iterator[Removal]:
         rows = self._execute("SELECT at, first, stop FROM removal WHERE at >= ? ORDER BY at", (since,))

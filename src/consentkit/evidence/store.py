@@ -188,6 +188,12 @@ class View(Protocol):
     def history(self, history: str) -> Iterator[Opening]:
         """Yield the openings of one history, in order of their numbers."""
 
+    def indexes(self, history: str) -> Iterator[int]:
+        """Yield the indexes of the records of one history, in order."""
+
+    def histories(self, start: int, stop: int) -> Iterator[str]:
+        """Yield the histories of these entries that there are, each once."""
+
     def removals(self, since: int = 0) -> Iterator[Removal]:
         """Yield what the entries from index `since` on say is gone, in order."""
 
