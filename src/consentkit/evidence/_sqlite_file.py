@@ -77,7 +77,7 @@ class SQLiteFile:
         except sqlite3.Error as error:
             raise self._explained(error) from error
 
-    def _transact(self, change: Callable[[sqlite3.Connection], None], pages: int) -> None:
+    def _transact(self, change: Callable[[sqlite3.Connection], object], pages: int) -> None:
         """Make a change durably, or nothing of it; the caller holds the lock. It writes about so many `pages`."""
         connection = self._connect()
         try:

@@ -27,6 +27,7 @@ from consentkit.evidence.heads import check_stored, foreign
 from consentkit.evidence.keyring import keyring
 from consentkit.evidence.outside import Outside
 from consentkit.evidence.removal import Action
+from consentkit.evidence.sealed import check_seal
 from consentkit.evidence.store import Batch, Head, Store, View
 from consentkit.keys import Keys
 from consentkit.tlog import NoteSigner
@@ -175,6 +176,7 @@ class Writer:
         """Check that the stored head is this log's, signed with its key, and that the stored tree is its tree."""
         with self._view() as view:
             head = view.head()
+            check_seal(self._store, view)
             if head is not None:
                 check_stored(view, head, self._verifier, least=self._size)
             self._outside.check(view, head)

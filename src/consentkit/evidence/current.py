@@ -16,8 +16,9 @@ from consentkit.evidence.batch import Appended
 from consentkit.evidence.opening import Opening
 from consentkit.evidence.record import Choice, parse_record
 from consentkit.evidence.removal import recorded_at
+from consentkit.evidence.sealed import reading
 from consentkit.evidence.spool import Spool, Spooled, default_spool
-from consentkit.evidence.store import View, open_store
+from consentkit.evidence.store import View
 from consentkit.policy import Policy
 
 __all__ = ["Current", "Standing", "current", "read_history", "records"]
@@ -52,17 +53,17 @@ class Current:
     services: Mapping[str, Standing]
 
 
-def read_history(url: str, history: str) -> tuple[tuple[Appended, ...], Current]:
-    """Return the records of a history and what they come to, without keys; raises as opening a ledger does."""
-    store, folder = open_store(url, read_only=True), default_spool(url)
-    try:
-        waiting = (
-            [] if folder is None else [one for one in Spool(folder).read() if one.draft.history == history]
-        )
-        with store.view() as view:
-            return records(view, history), current(view, history, waiting)
-    finally:
-        store.release()
+def read_history(
+    url: str, history: str, *, subject_keys: str | None = None
+) -> tuple[tuple[Appended, ...], Current]:
+    """Return the records of a history and what they come to, without keys; raises as opening a ledger does.
+
+    `subject_keys` is the URL of the keys under which the ledger's openings are sealed, if they are.
+    """
+    folder = default_spool(url)
+    waiting = [] if folder is None else [one for one in Spool(folder).read() if one.draft.history == history]
+    with reading(url, subject_keys) as view:
+        return records(view, history), current(view, history, waiting)
 
 
 def records(view: View, history: str) -> tuple[Appended, ...]:

@@ -19,7 +19,8 @@ from consentkit.evidence.heads import with_cosignatures
 from consentkit.evidence.holds import format_hold
 from consentkit.evidence.opening import format_opening
 from consentkit.evidence.publication import LogFiles, checkpoints
-from consentkit.evidence.store import Head, View, open_store
+from consentkit.evidence.sealed import reading
+from consentkit.evidence.store import Head, View
 from consentkit.tlog import TILE_WIDTH, new_tiles, tile_path
 
 __all__ = ["Progress", "export", "openings_path"]
@@ -35,25 +36,28 @@ def openings_path(bundle: int) -> str:
     return f"openings/{tile_path(0, bundle).removeprefix('tile/0/')}.jsonl"
 
 
-def export(url: str, dest: str | os.PathLike[str] | Bucket, *, progress: Progress | None = None) -> None:
+def export(
+    url: str,
+    dest: str | os.PathLike[str] | Bucket,
+    *,
+    progress: Progress | None = None,
+    subject_keys: str | None = None,
+) -> None:
     """Write the pack of the ledger at `url` to `dest`, a folder or a bucket, or bring what is there up to date.
 
-    Reads one consistent state while the site goes on. `progress` is called with `entries`, how many are
+    Reads one consistent state while the site goes on. `subject_keys` is the URL of the keys under which the ledger's
+    openings are sealed, if they are; in a pack they are not. `progress` is called with `entries`, how many are
     written, and how many there are. Raises LedgerUnavailable when ledger or place cannot be used,
     LedgerCorrupt when the store does not hold what it signed, LedgerError when `dest` holds the pack of
     another log, or of a longer one.
     """
     bucket = Folder(Path(dest)) if isinstance(dest, str | os.PathLike) else dest
-    store = open_store(url, read_only=True)
-    try:
-        with store.view() as view:
-            if (head := view.head()) is None:
-                raise LedgerUnavailable(f"the ledger at {url} is empty", remedy="open it with its keys once")
-            check_head(view, head)
-            bucket.check()
-            _Pack(bucket, view, head, progress or _quiet).write()
-    finally:
-        store.release()
+    with reading(url, subject_keys) as view:
+        if (head := view.head()) is None:
+            raise LedgerUnavailable(f"the ledger at {url} is empty", remedy="open it with its keys once")
+        check_head(view, head)
+        bucket.check()
+        _Pack(bucket, view, head, progress or _quiet).write()
 
 
 def _quiet(what: str, done: int, total: int) -> None:

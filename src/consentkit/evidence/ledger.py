@@ -48,9 +48,10 @@ from consentkit.evidence.outside import Outside
 from consentkit.evidence.publication import log_file
 from consentkit.evidence.record import RecordDraft
 from consentkit.evidence.removal import Erasure, Expiry, Placing, Releasing, check_field, recorded_at
+from consentkit.evidence.sealed import open_ledger_store
 from consentkit.evidence.sequencer import QUEUE_LIMIT, Item, Sequencer, settle
 from consentkit.evidence.spool import default_spool
-from consentkit.evidence.store import Hold, Store, View, open_store
+from consentkit.evidence.store import Hold, Store, View
 from consentkit.evidence.witness import Witness
 from consentkit.keys import Keys
 
@@ -96,9 +97,10 @@ class Ledger(Reader, Closable):
         lag: float = LAG_SECONDS,
         spool: Path | None = None,
         publish: str | Sequence[str] = (),
+        subject_keys: str | None = None,
     ) -> None:
         super().__init__(store, keys, clock=clock, random=random, on_event=on_event, lag=lag)
-        self._url = url
+        self._url, self._subject_keys = url, subject_keys
         self._sequencer: Sequencer[RecordWork] = Sequencer(self._process, limit=queue_limit)
         self._closed = False
         inside = self._inside = Inside(self)
@@ -127,6 +129,7 @@ class Ledger(Reader, Closable):
         lag: float = LAG_SECONDS,
         spool: str | PathLike[str] | None = None,
         publish: str | Sequence[str] = (),
+        subject_keys: str | None = None,
     ) -> Self:
         """Open the ledger at `url` (`sqlite:///path/consent.db`), and make it when it is not there.
 
@@ -138,25 +141,19 @@ class Ledger(Reader, Closable):
         machine where refusals wait while no record can be written: unless told otherwise, beside a ledger in a file,
         and in the service's state folder for one on a server (see `consentkit.evidence.spool.default_spool`).
         `publish` are URLs of places, or one, where the log is to be read by everybody (see `publication`).
+        `subject_keys` is the URL of a database (`sqlite:///path/subjects.db`) with a key for every subject, under which
+        openings are sealed; that is chosen when a ledger is made (see `consentkit.evidence.sealed`).
 
         Raises LedgerUnavailable when there is none or it cannot be used, LedgerCorrupt when it is not what the log
         key signed, LedgerRolledBack when it has gone back behind its high-water mark, LedgerError when it is the
         ledger of another log name, InvalidKey when the record key was retired.
         """
         ledger = cls(
-            open_store(url, create=create),
-            keys,
-            url=url,
-            clock=clock,
-            random=random,
-            on_event=on_event,
-            queue_limit=queue_limit,
-            witnesses=witnesses,
-            high_water=high_water,
-            lag=lag,
+            open_ledger_store(url, subject_keys, create=create),
+            keys, url=url, clock=clock, random=random, on_event=on_event, queue_limit=queue_limit,
+            witnesses=witnesses, high_water=high_water, lag=lag, publish=publish, subject_keys=subject_keys,
             spool=None if spool is None else Path(spool),
-            publish=publish,
-        )
+        )  # fmt: skip
         try:
             ledger._verify()
             ledger.introduce_keys(predecessor)
@@ -219,7 +216,7 @@ class Ledger(Reader, Closable):
 
     def export(self, dest: Path, progress: Progress | None = None) -> None:
         """Write the auditor's pack; see `consentkit.evidence.export`."""
-        export(self._url, dest, progress=progress)
+        export(self._url, dest, progress=progress, subject_keys=self._subject_keys)
 
     # What is added
 

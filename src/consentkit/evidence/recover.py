@@ -46,11 +46,13 @@ def recover(
     high_water: str | None = None,
     checkpoints: Sequence[bytes] = (),
     clock: Callable[[], int] = system_clock,
+    subject_keys: str | None = None,
 ) -> Recovered:
     """Set the ledger at `url` aside and begin a new one in its place, with `keys`, that carries on after it.
 
     `old_key` verifies the old log's heads. Its newest head is sought in the database, at `high_water` and among
-    `checkpoints`, which were kept elsewhere. Nothing else may have the ledger open. Raises LedgerError when no head
+    `checkpoints`, which were kept elsewhere. The new log's openings are sealed under the same `subject_keys` as the
+    old one's, where it has some. Nothing else may have the ledger open. Raises LedgerError when no head
     is found, or when the ledger is another log's; LedgerUnavailable when it is in use; InvalidNote for a checkpoint
     that the old log did not sign.
     """
@@ -73,7 +75,9 @@ def recover(
     finally:
         store.release()
     predecessor = PredecessorEntry(newest.log_name, newest.size, newest.root)
-    Ledger.open(url, keys=keys, clock=clock, high_water=high_water, predecessor=predecessor).close()
+    Ledger.open(
+        url, keys=keys, clock=clock, high_water=high_water, predecessor=predecessor, subject_keys=subject_keys
+    ).close()
     return Recovered(predecessor, old_url, newest.size - (held.size if held else 0))
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "View",
     "open_store",
     "shown_url",
+    "sqlite_path",
 ]
 
 _REMEDY = "write it like sqlite:///path/consent.db, or postgresql://user@host/database?ledger=name"
@@ -270,14 +271,22 @@ def open_store(url: str, *, create: bool = False, read_only: bool = False) -> St
     `consentkit.evidence.postgres` tells what a `postgresql://` URL may say. Raises LedgerUnavailable for a scheme
     that is not known, for a URL without a file, and when a driver is not installed.
     """
-    scheme, _, path = url.partition("://")
-    if scheme == "postgresql":
+    if url.startswith("postgresql://"):
         return _postgres(url, create=create, read_only=read_only)
-    if scheme != "sqlite" or not path:
-        raise LedgerUnavailable(f"{shown_url(url)!r} is not the URL of a ledger", remedy=_REMEDY)
+    path = sqlite_path(url)
     from consentkit.evidence.sqlite import SQLiteStore  # noqa: PLC0415  no other store needs SQLite
 
-    return SQLiteStore(Path(_file(url, path)), create=create, read_only=read_only)
+    return SQLiteStore(path, create=create, read_only=read_only)
+
+
+def sqlite_path(url: str) -> Path:
+    """Return the file that a `sqlite:///` URL names. Raises LedgerUnavailable for any other URL."""
+    scheme, _, path = url.partition("://")
+    if scheme != "sqlite" or not path:
+        raise LedgerUnavailable(f"{shown_url(url)!r} is not the URL of a ledger", remedy=_REMEDY)
+    if not path.startswith("/") or path in ("/", "/:memory:") or "?" in path or "\0" in path:
+        raise LedgerUnavailable(f"{url!r} names no database file", remedy=_REMEDY)
+    return Path(path[1:])
 
 
 def shown_url(url: str) -> str:
@@ -294,9 +303,3 @@ def _postgres(url: str, *, create: bool, read_only: bool) -> Store:
             f"psycopg cannot be loaded: {error}", remedy="pip install 'consentkit[postgres]'"
         ) from error
     return PostgresStore(url, create=create, read_only=read_only)
-
-
-def _file(url: str, path: str) -> str:
-    if not path.startswith("/") or path in ("/", "/:memory:") or "?" in path or "\0" in path:
-        raise LedgerUnavailable(f"{url!r} names no database file", remedy=_REMEDY)
-    return path[1:]

@@ -16,7 +16,8 @@ from consentkit.evidence._encoding import parse_time
 from consentkit.evidence._files import sync_folder
 from consentkit.evidence.opening import Opening
 from consentkit.evidence.record import disclosed, parse_record
-from consentkit.evidence.store import View, open_store
+from consentkit.evidence.sealed import reading
+from consentkit.evidence.store import View
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,14 +35,16 @@ def export_table(
     dest: Path,
     *,
     subjects: bool = False,
+    subject_keys: str | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> int:
     """Write the records of the ledger at `url` to the Parquet file `dest`; returns how many there are.
 
     Columns are typed: times are UTC milliseconds, `choices` is a list of name, kind (`category` or `service`),
-    granted and basis. With `subjects` there is a column `history`, the pseudonyms, which are personal data. Needs
-    pyarrow, in the extra `analytics`. Holds ten thousand rows in memory. Raises LedgerUnavailable when the ledger
-    cannot be read, or the file not be written, which is then not there.
+    granted and basis. With `subjects` there is a column `history`, the pseudonyms, which are personal data.
+    `subject_keys` is as for `consentkit.evidence.export.export`. Needs pyarrow, in the extra `analytics`. Holds ten
+    thousand rows in memory. Raises LedgerUnavailable when the ledger cannot be read, or the file not be written, which
+    is then not there.
     """
     try:
         import pyarrow as pa  # noqa: PLC0415  an extra, for those who need it
@@ -51,9 +54,11 @@ def export_table(
             f"pyarrow cannot be loaded: {error}", remedy="pip install 'consentkit[analytics]'"
         ) from error
     schema, written, draft = _schema(pa, subjects), 0, dest.with_name(f".{dest.name}.new")
-    store = open_store(url, read_only=True)
     try:
-        with store.view() as view, parquet.ParquetWriter(draft, schema, compression="zstd") as writer:
+        with (
+            reading(url, subject_keys) as view,
+            parquet.ParquetWriter(draft, schema, compression="zstd") as writer,
+        ):
             rows = _rows(view, subjects, progress or (lambda *_: None))
             while group := list(islice(rows, _GROUP)):
                 writer.write_table(pa.Table.from_pylist(group, schema=schema))
@@ -64,7 +69,6 @@ def export_table(
             f"{dest} cannot be written: {error}", remedy="check the folder and the disk"
         ) from error
     finally:
-        store.release()
         draft.unlink(missing_ok=True)
     return written
 
