@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from consentkit.cli.ledger_options import HISTORY_HELP, KEYS, counted, opened
+from consentkit.cli.ledger_options import HISTORY_HELP, KEYS, SUBJECT_KEYS, counted, opened
 
 __all__ = ["command"]
 
@@ -28,9 +28,12 @@ __all__ = ["command"]
     help="A code such as gdpr-17-1-b. It stands in the log for everybody to read: nothing personal.",
 )
 @KEYS
-def command(ledger: str, histories: tuple[str, ...], reason: str, key_folder: Path) -> None:
+@SUBJECT_KEYS
+def command(
+    ledger: str, histories: tuple[str, ...], reason: str, key_folder: Path, subject_keys: str | None
+) -> None:
     """Erase histories."""
-    with opened(ledger, key_folder) as book:
+    with opened(ledger, key_folder, subject_keys) as book:
         indexes = book.erase(histories, reason)
     if indexes:
         click.echo(f"Erased {counted(len(indexes), 'record')}: {', '.join(map(str, indexes))}.")

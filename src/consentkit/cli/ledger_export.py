@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from consentkit.cli.ledger_options import counted
+from consentkit.cli.ledger_options import SUBJECT_KEYS, counted
 from consentkit.cli.output import INPUT_FILE, Failure, caller_input, own_command, printable, progress_bar
 
 if TYPE_CHECKING:
@@ -46,8 +46,16 @@ _ROUNDS = 5
     type=INPUT_FILE,
     help="Have the newest head cosigned first, by the witnesses of a trust file that gives their URLs.",
 )
+@SUBJECT_KEYS
 def command(
-    *, ledger: str, destination: str, public: bool, form: str, subjects: bool, witness_file: Path | None
+    *,
+    ledger: str,
+    destination: str,
+    public: bool,
+    form: str,
+    subjects: bool,
+    witness_file: Path | None,
+    subject_keys: str | None,
 ) -> None:
     """Write the pack that an auditor needs.
 
@@ -56,7 +64,7 @@ def command(
     has it. No key is read or written: the auditor brings the trust file.
     """
     if form == "parquet":
-        _table(ledger, Path(destination), subjects)
+        _table(ledger, Path(destination), subjects, subject_keys)
         return
     from consentkit.evidence.export import export
     from consentkit.evidence.publication import publish
@@ -73,7 +81,7 @@ def command(
                 bucket.check()
                 publish(ledger, bucket)
             else:
-                export(ledger, bucket, progress=progress)
+                export(ledger, bucket, progress=progress, subject_keys=subject_keys)
             if missing or _carries(bucket, head, witnesses):
                 break
     for name, problem in missing.items():
@@ -88,11 +96,11 @@ def command(
         )
 
 
-def _table(ledger: str, file: Path, subjects: bool) -> None:
+def _table(ledger: str, file: Path, subjects: bool, subject_keys: str | None) -> None:
     from consentkit.evidence.table import export_table
 
     with progress_bar() as progress:
-        count = export_table(ledger, file, subjects=subjects, progress=progress)
+        count = export_table(ledger, file, subjects=subjects, subject_keys=subject_keys, progress=progress)
     click.echo(
         f"{counted(count, 'record')} in {file}, as the store has them. To have them verified, audit a pack."
     )

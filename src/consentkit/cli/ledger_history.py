@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from consentkit.cli.ledger_options import HISTORY_HELP
+from consentkit.cli.ledger_options import HISTORY_HELP, SUBJECT_KEYS
 from consentkit.cli.output import Failure, printable
 
 if TYPE_CHECKING:
@@ -23,11 +23,12 @@ __all__ = ["command"]
 )
 @click.argument("ledger", metavar="LEDGER")
 @click.argument("history", metavar="HISTORY")
-def command(ledger: str, history: str) -> None:
+@SUBJECT_KEYS
+def command(ledger: str, history: str, subject_keys: str | None) -> None:
     """Print a history's records, oldest first, and the latest choices."""
     from consentkit.evidence.current import read_history
 
-    records, current = read_history(ledger, history)
+    records, current = read_history(ledger, history, subject_keys=subject_keys)
     if not records:
         raise Failure(
             f"the ledger has no record of the history {history}",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from consentkit.cli.ledger_options import HISTORY_HELP, KEYS, counted, opened
+from consentkit.cli.ledger_options import HISTORY_HELP, KEYS, SUBJECT_KEYS, counted, opened
 
 __all__ = ["command"]
 
@@ -26,10 +26,17 @@ __all__ = ["command"]
     "--index", "indexes", metavar="N", type=int, multiple=True, help="An entry's index. May be given again."
 )
 @KEYS
+@SUBJECT_KEYS
 def command(
-    ledger: str, hold_id: str, histories: tuple[str, ...], indexes: tuple[int, ...], key_folder: Path
+    *,
+    ledger: str,
+    hold_id: str,
+    histories: tuple[str, ...],
+    indexes: tuple[int, ...],
+    key_folder: Path,
+    subject_keys: str | None,
 ) -> None:
     """Place a hold."""
-    with opened(ledger, key_folder) as book:
+    with opened(ledger, key_folder, subject_keys) as book:
         held = book.hold(hold_id, histories, indexes=indexes)
     click.echo(f"The hold {hold_id} is on {counted(len(held), 'record')}: {', '.join(map(str, held))}.")

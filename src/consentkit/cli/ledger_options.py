@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from consentkit.evidence import Ledger
 
-__all__ = ["HISTORY_HELP", "KEYS", "counted", "opened"]
+__all__ = ["HISTORY_HELP", "KEYS", "SUBJECT_KEYS", "counted", "opened"]
 
 KEYS = click.option(
     "--keys",
@@ -21,6 +21,12 @@ KEYS = click.option(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     required=True,
     help="The keys of the log, as `consentkit keys new` wrote them.",
+)
+
+SUBJECT_KEYS = click.option(
+    "--subject-keys",
+    metavar="URL",
+    help="Where the keys are under which openings are sealed, such as sqlite:////srv/keys/subjects.db.",
 )
 
 HISTORY_HELP: Final = (
@@ -35,7 +41,7 @@ def counted(count: int, what: str) -> str:
 
 
 @contextmanager
-def opened(url: str, key_folder: Path) -> Iterator[Ledger]:
+def opened(url: str, key_folder: Path, subject_keys: str | None) -> Iterator[Ledger]:
     """Open a ledger that is there; warn when the store could not overwrite at once what was removed."""
     from consentkit.evidence import Ledger
     from consentkit.keys import Keys
@@ -45,7 +51,9 @@ def opened(url: str, key_folder: Path) -> Iterator[Ledger]:
     def note(event: str, /, **_: object) -> None:
         events.append(event)
 
-    with Ledger.open(url, keys=Keys.load(key_folder), create=False, on_event=note) as ledger:
+    with Ledger.open(
+        url, keys=Keys.load(key_folder), create=False, on_event=note, subject_keys=subject_keys
+    ) as ledger:
         yield ledger
     if "ledger.unscrubbed" in events:
         click.echo(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from consentkit.cli.ledger_options import SUBJECT_KEYS
 from consentkit.cli.output import INPUT_FILE, caller_input
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
     multiple=True,
     help="A checkpoint of the old log that was kept. May be given again.",
 )
+@SUBJECT_KEYS
 def command(  # noqa: PLR0917  click passes them by name
     ledger: str,
     new_log: str,
@@ -48,6 +50,7 @@ def command(  # noqa: PLR0917  click passes them by name
     new_folder: Path,
     high_water: str | None,
     previous: tuple[Path, ...],
+    subject_keys: str | None,
 ) -> None:
     """Carry on after a loss, in a new log that names the old one.
 
@@ -66,7 +69,14 @@ def command(  # noqa: PLR0917  click passes them by name
         with caller_input(f"--previous {path}"):
             open_checkpoint(note, old_key)
     keys = _new_keys(new_folder, new_log, old)
-    found = recover(ledger, old_key=old_key, keys=keys, high_water=high_water, checkpoints=kept)
+    found = recover(
+        ledger,
+        old_key=old_key,
+        keys=keys,
+        high_water=high_water,
+        checkpoints=kept,
+        subject_keys=subject_keys,
+    )
     before = found.predecessor
     click.echo(
         f"{ledger} holds the log {new_log} now. It carries on after {before.log_name}, {before.size} entries."

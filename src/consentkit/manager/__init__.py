@@ -138,6 +138,7 @@ class ConsentManager:
         high_water: str | None = None,
         spool: str | PathLike[str] | None = None,
         publish: str | Sequence[str] = (),
+        subject_keys: str | None = None,
         admit: Admit | None = None,
         rate: float | None = None,
         burst: int | None = None,
@@ -148,9 +149,9 @@ class ConsentManager:
         `ledger` is a URL such as `sqlite:///consent.db`; `keys` a folder that `consentkit keys new` wrote, or
         keys. `region` tells where a request comes from (see `consentkit.web.region`), `language` overrides
         `Accept-Language`, `clock` gives UTC milliseconds, `on_event` is told what happens. `witnesses`,
-        `high_water`, `spool` and `publish` are the ledger's (see `Ledger.open`). `admit` is asked before a grant is
-        recorded, and `rate` is how many this process records in a second (`burst` at once); refusals and withdrawals
-        are never turned away. Further options are those of `consentkit.web.protocol.Options`.
+        `high_water`, `spool`, `publish` and `subject_keys` are the ledger's (see `Ledger.open`). `admit` is asked
+        before a grant is recorded, and `rate` is how many this process records in a second (`burst` at once); refusals
+        and withdrawals are never turned away. Further options are those of `consentkit.web.protocol.Options`.
 
         Raises PolicyError, InvalidKey, InvalidOption or LedgerError, each saying what to do.
         """
@@ -160,7 +161,10 @@ class ConsentManager:
         check_callables(region=region, language=language, clock=clock, on_event=on_event, admit=admit)
         check_served(loaded)
         own: dict[str, Any] = {"clock": clock, "on_event": on_event}
-        outside = {"witnesses": witnesses, "high_water": high_water, "spool": spool, "publish": publish}
+        outside = {
+            "witnesses": witnesses, "high_water": high_water, "spool": spool, "publish": publish,
+            "subject_keys": subject_keys,
+        }  # fmt: skip
         admission = Admission(admit, rate, burst)
         book = open_ledger(ledger, ring, outside, **own)
         try:

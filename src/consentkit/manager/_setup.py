@@ -24,7 +24,7 @@ _log = logging.getLogger("consentkit.manager")
 
 _OWN_OPTIONS: Final = (
     "ledger", "keys", "region", "language", "clock", "on_event", "witnesses", "high_water", "spool", "publish",
-    "admit", "rate", "burst",
+    "subject_keys", "admit", "rate", "burst",
 )  # fmt: skip
 _CALLABLES: Final = {
     "region": 'consentkit.web.region.cloudflare(), or lambda request: "FR"',
