@@ -42,9 +42,9 @@ class Desk:
         return self.folder / "receipt.json"
 
 
-def fill(desk: Desk) -> None:
+def fill(desk: Desk, subject_keys: str | None = None) -> None:
     policy = Policy.load(POLICIES / "small-blog.json")
-    with Ledger.open(desk.url, keys=Keys.load(desk.keys)) as ledger:
+    with Ledger.open(desk.url, keys=Keys.load(desk.keys), subject_keys=subject_keys) as ledger:
         ledger.publish_policy(policy)
         notice = ledger.publish_notice(b"<!doctype html><title>Privacy</title>")
         draft = RecordDraft(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from consentkit.evidence import Ledger
-from consentkit.keys import Keys
+from consentkit.keys import Keys, write_keys
 from tests.cli.conftest import POLICIES, Desk, fill, run
 
 HISTORY = "AAAAAAAAAAAAAAAAAAAAAA"
@@ -126,3 +126,24 @@ def test_a_ledger_that_is_not_there_is_not_made(desk: Desk) -> None:
     arguments = (f"sqlite:///{desk.folder}/none.db", HISTORY, "--reason", "request", "--keys", desk.keys)
     assert run("ledger", "erase", *arguments).exit_code == 1
     assert not (desk.folder / "none.db").exists()
+
+
+def test_every_command_opens_what_is_sealed(tmp_path: Path) -> None:
+    """Once it is told where the keys are; without them it says so."""
+    desk, subjects = Desk(tmp_path), f"sqlite:///{tmp_path}/subjects.db"
+    write_keys(desk.keys, "example.com/consent")
+    fill(desk, subjects)
+    told, writing = ["--subject-keys", subjects], ["--keys", desk.keys]
+    for command in (
+        ["history", desk.url, HISTORY],
+        ["export", desk.url, tmp_path / "other"],
+        ["export", desk.url, tmp_path / "t.parquet", "--format", "parquet"],
+        ["hold", desk.url, "case-7", HISTORY, *writing],
+        ["release", desk.url, "case-7", *writing],
+        ["erase", desk.url, HISTORY, "--reason", "request", *writing],
+        ["retain", desk.url, "--before", "2020-01-01", *writing],
+    ):
+        blind = run("ledger", *command)
+        assert blind.exit_code != 0
+        assert "--subject-keys" in blind.stderr
+        assert run("ledger", *command, *told).exit_code == 0
