@@ -169,15 +169,8 @@ class ConsentManager:
         book = open_ledger(ledger, ring, outside, **own)
         try:
             return cls(
-                loaded,
-                book,
-                ring,
-                options=chosen,
-                region=region,
-                language=language,
-                admission=admission,
-                **own,
-            )
+                loaded, book, ring, options=chosen, region=region, language=language, admission=admission, **own
+            )  # fmt: skip
         except BaseException:
             if book is not ledger:
                 book.close()
