@@ -1,5 +1,5 @@
 """All faults that there are, in the order of the table."""
 
-from tests.faults import embedded, networked
+from tests.faults import embedded, networked, spool
 
-SCENARIOS = (*embedded.SCENARIOS, *networked.SCENARIOS)
+SCENARIOS = (*embedded.SCENARIOS, *networked.SCENARIOS, *spool.SCENARIOS)

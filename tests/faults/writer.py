@@ -2,7 +2,8 @@
 
 `python -m tests.faults.writer URL NAME BURSTS [MODE]`; BURSTS 0 means until killed. MODE `lax` takes away what
 makes a commit durable, to show that the checker notices; `hasty` gives up soon on a ledger that does not open;
-`idle` opens it and writes nothing more; `spooling` has the store away for some refusals, which go to the spool.
+`idle` opens it and writes nothing more; `spooling` has the store away for some refusals, which go to the spool;
+`refusing` refuses only, and spools what cannot be recorded.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from itertools import count
 
 from consentkit.errors import LedgerError, OutcomeUnknown
 from consentkit.evidence.ledger import Ledger
+from consentkit.evidence.record import RecordDraft
 from tests.evidence.samples import KEYS, history
 from tests.evidence.test_draining import away
 from tests.faults.history import NOTICE, POLICY, Ack, decision, digest, policy
@@ -68,8 +70,8 @@ def opened(url: str, seconds: float) -> Ledger:
 class Writer:
     """Writes bursts of decisions, of new visitors and of a few who come back."""
 
-    def __init__(self, ledger: Ledger, name: str) -> None:
-        self.ledger, self.name = ledger, name
+    def __init__(self, ledger: Ledger, name: str, mode: str) -> None:
+        self.ledger, self.name, self.mode = ledger, name, mode
         self.chance = random.Random(name)
         self.visitors = [history() for _ in range(5)]
         self.number = 0
@@ -81,20 +83,29 @@ class Writer:
             self.number += 1
             marker = f"{self.name} {self.number}"
             visitor = self.chance.choice([*self.visitors, history()])
-            begun = time.monotonic_ns()
-            waiting.append((marker, begun, self.ledger.submit(decision(marker, history=visitor))))
-        for marker, begun, future in waiting:
+            event = "refused" if self.mode == "refusing" else "given"
+            draft, begun = decision(marker, history=visitor, event=event), time.monotonic_ns()
+            waiting.append((marker, begun, draft, self.ledger.submit(draft)))
+        for marker, begun, draft, future in waiting:
             try:
                 appended = future.result()
-            except OutcomeUnknown as error:
-                tell("unsure")
-                tell("failed", error.message)
             except LedgerError as error:
-                tell("denied", marker)
-                tell("failed", error.message)
+                self.failed(marker, draft, error)
             else:
                 ack = Ack.of(marker, appended, begun, time.monotonic_ns())
                 tell("ack", ack.marker, ack.index, ack.record, ack.time, ack.begun, ack.told)
+
+    def failed(self, marker: str, draft: RecordDraft, error: LedgerError) -> None:
+        """Tell that a decision could not be recorded, or keep it if it is a refusal."""
+        unknown = error if isinstance(error, OutcomeUnknown) else None
+        if draft.event == "refused":
+            self.ledger.spool(draft, None, unknown and unknown.attempted)
+            tell("spooled", marker)
+        elif unknown:
+            tell("unsure")
+        else:
+            tell("denied", marker)
+        tell("failed", error.message)
 
     def spool(self) -> None:
         """Keep a few refusals in the spool while the store is away, and tell of each that was kept."""
@@ -122,7 +133,7 @@ class Writer:
         tell("published", "policy", POLICY.digest)
         tell("published", "notice", digest(NOTICE))
 
-    def run(self, bursts: int, *, spooling: bool = False) -> None:
+    def run(self, bursts: int) -> None:
         """Write so many bursts, or go on until killed."""
         ready = False
         for _ in range(bursts) if bursts else count():
@@ -130,7 +141,7 @@ class Writer:
                 if not ready:
                     self.publish()
                     ready = True
-                if spooling:
+                if self.mode == "spooling":
                     self.spool()
                 self.burst()
                 self.look_around()
@@ -145,12 +156,12 @@ def main() -> None:
     if mode == ["lax"]:
         make_lax()
     with opened(url, _HASTY_SECONDS if mode == ["hasty"] else _OPEN_SECONDS) as ledger:
-        writer = Writer(ledger, name)
+        writer = Writer(ledger, name, "".join(mode))
         if mode == ["idle"]:
             writer.look_around()
             time.sleep(_IDLE_SECONDS)
         else:
-            writer.run(int(bursts), spooling=mode == ["spooling"])
+            writer.run(int(bursts))
 
 
 if __name__ == "__main__":
