@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -56,22 +57,29 @@ class Running:
         return fetch(f"{self.url}/add-checkpoint", add_checkpoint_body(old, (), checkpoint), timeout=10)
 
 
-@pytest.fixture
-def running(c2sp: Venv, tmp_path: Path) -> Iterator[Running]:
-    """A witness that has not seen anything yet."""
-    config, port = tmp_path / "witness/witness.json", free_port()
+@contextmanager
+def witnessing(c2sp: Venv, folder: Path, log: VerifierKey) -> Iterator[Running]:
+    """Run a witness that has not seen anything yet, and knows this log."""
+    config, port = folder / "witness/witness.json", free_port()
     config.parent.mkdir()
     program = c2sp.program("aics-witness")
     place = "--config", config
     listen = "--listen", f"127.0.0.1:{port}", "--prefix", "/w"
     vkey = run(program, "init", *place, "--name", "witness.example/w", *listen).strip().splitlines()[0]
-    run(program, "add-log", *place, "--origin", LOG, "--vkey", SIGNER.verifier)
-    server = Server([program, "serve", *map(str, place)], port, tmp_path / "witness.log", {})
+    run(program, "add-log", *place, "--origin", log.name, "--vkey", log)
+    server = Server([program, "serve", *map(str, place)], port, folder / "witness.log", {})
     try:
         server.wait_ready()
         yield Running(program, config, f"{server.url}/w", VerifierKey.parse(vkey))
     finally:
         server.stop()
+
+
+@pytest.fixture
+def running(c2sp: Venv, tmp_path: Path) -> Iterator[Running]:
+    """A witness of the log of these tests."""
+    with witnessing(c2sp, tmp_path, SIGNER.verifier) as made:
+        yield made
 
 
 def opened(note: bytes, running: Running) -> Checkpoint:
