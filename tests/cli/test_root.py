@@ -171,6 +171,7 @@ def test_an_interrupted_run_is_no_verdict(shared_desk: Desk) -> None:
     """Ctrl-C during an audit must not look like tampering found."""
     code = (
         "import sys, signal, os; import consentkit.audit as a;"
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"  # whoever runs the tests may ignore it
         "a.audit = lambda *x, **y: os.kill(os.getpid(), signal.SIGINT);"
         "from consentkit.cli import main; sys.exit(main(sys.argv[1:]))"
     )
