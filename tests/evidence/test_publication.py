@@ -5,8 +5,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
+from typing import Self
 from uuid import uuid4
 
 import pytest
@@ -20,9 +23,10 @@ from consentkit.evidence.ledger import Ledger
 from consentkit.evidence.publication import Publisher, publish
 from consentkit.tlog import (
     NoteSigner,
+    build_tiles,
     decode_bundle,
     entries_path,
-    leaf_hash,
+    leaf_hashes,
     open_checkpoint,
     tile_path,
     tree_root,
@@ -59,22 +63,34 @@ def fill(ledger: Ledger, count: int) -> None:
 
 
 def read_log(bucket: Bucket, prefix: str = "") -> int:
-    """Read a log as a stranger would: the checkpoint, every bundle it needs, and the root; returns the size."""
+    """Read a log as a stranger would, and return its size."""
+    return len(read_leaves(bucket, prefix))
+
+
+def read_leaves(bucket: Bucket, prefix: str = "") -> list[bytes]:
+    """Read a log as a stranger would: the checkpoint, and every file that it needs; check them, return the leaves."""
     found = bucket.read(f"{prefix}checkpoint")
     assert found is not None
     checkpoint = open_checkpoint(found.data, VERIFIER)
-    leaves: list[bytes] = []
+
+    def fetch(path: str) -> tuple[bytes, bool]:
+        """A file, or the full one that has replaced it and begins with it (c2sp.org/tlog-tiles)."""
+        file, full = bucket.read(f"{prefix}{path}"), path.partition(".p/")[0]
+        replaced = file is None and path != full
+        file = bucket.read(f"{prefix}{full}") if replaced else file
+        assert file is not None, f"{path} is missing, and the log has {checkpoint.size} entries"
+        return file.data, replaced
+
+    entries: list[bytes] = []
     for index in range(-(-checkpoint.size // 256)):
         width = min(256, checkpoint.size - 256 * index)
-        bundle = bucket.read(f"{prefix}{entries_path(index, width)}")
-        hashes = bucket.read(f"{prefix}{tile_path(0, index, width)}")
-        assert bundle is not None, f"bundle {index} is missing"
-        assert hashes is not None, f"tile {index} is missing"
-        entries = [leaf_hash(entry) for entry in decode_bundle(bundle.data, width, "bundle")]
-        assert b"".join(entries) == hashes.data
-        leaves += entries
+        bundle, replaced = fetch(entries_path(index, width))
+        entries += decode_bundle(bundle, 256 if replaced else width, "bundle")[:width]
+    for path, data in build_tiles(entries):
+        assert fetch(path)[0].startswith(data)
+    leaves = leaf_hashes(entries)
     assert tree_root(leaves) == checkpoint.root
-    return checkpoint.size
+    return leaves
 
 
 def test_what_is_published_is_the_log_and_nothing_else(
@@ -236,6 +252,56 @@ def test_several_publish_at_once(place: str, open_ledger: OpenLedger, url: str) 
     assert read_log(open_bucket(place)) == 18
 
 
+@pytest.mark.slow
+def test_it_is_whole_at_every_moment_while_publishers_race_and_are_killed(
+    place: str, open_ledger: OpenLedger, url: str
+) -> None:
+    """What is read in between is always complete, and the beginning of what is read later."""
+    open_ledger().close()
+    bucket = open_bucket(place)
+    sizes, killed, leaves = set[int](), 0, list[bytes]()
+    with ExitStack() as stack:
+        racers = [stack.enter_context(Racer(url, place)) for _ in range(3)]
+        while killed < 8 or len(sizes) < 12:
+            if bucket.read("checkpoint") is not None:
+                before, leaves = leaves, read_leaves(bucket)
+                assert leaves[: len(before)] == before
+                sizes.add(len(leaves))
+            for number, racer in enumerate(racers):
+                if racer.told.count("end") > 2 and racer.told[-1] == "begin":
+                    racer.process.kill()
+                    killed += 1
+                    racers[number] = stack.enter_context(Racer(url, place))
+                    break
+    assert publish(url, bucket) == read_log(bucket) >= max(sizes)
+    assert read_leaves(bucket)[: len(leaves)] == leaves
+
+
+class Racer:
+    """One of the processes that publish; `told` are the first words of what it says."""
+
+    def __init__(self, url: str, place: str) -> None:
+        command = [sys.executable, "-m", "tests.evidence.publisher", url, place]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        self.told: list[str] = []
+        self.thread = Thread(target=self._listen)
+
+    def _listen(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.told.append(line.split()[0])
+
+    def __enter__(self) -> Self:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.thread.join()
+        with self.process:
+            pass
+
+
 def test_a_kill_leaves_a_whole_log(open_ledger: OpenLedger, url: str, tmp_path: Path) -> None:
     """SIGKILL in the middle of publishing."""
     fill(open_ledger(), 700)
@@ -282,6 +348,28 @@ def test_every_file_is_had_one_by_one(open_ledger: OpenLedger, url: str, tmp_pat
         "",
     ]
     assert [name for name in strange if ledger.log_file(name) is not None] == []
+
+
+def test_a_file_is_found_after_the_power_fails(
+    open_ledger: OpenLedger, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each folder up to the place has been synced before the checkpoint, also by one who finds the files there."""
+    fill(open_ledger(), 300)
+    public = tmp_path / "public"
+
+    class Breaking(Folder):
+        def settle(self) -> None:
+            raise LedgerUnavailable("stopped")
+
+    Breaking(public).check()
+    with pytest.raises(LedgerUnavailable, match="stopped"):
+        publish(url, Breaking(public))
+    synced: list[Path] = []
+    monkeypatch.setattr("consentkit.evidence.bucket.sync_folder", synced.append)
+    publish(url, Folder(public))
+    before = synced[: synced.index(public) + 1]
+    wanted = {path.parent for path in (public / "tile").rglob("*")} | {public}
+    assert {path for path in wanted if path != public / "checkpoints"} <= set(before)
 
 
 class TestInTheBackground:

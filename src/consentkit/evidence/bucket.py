@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -118,7 +118,9 @@ class Folder:
     def check(self) -> None:
         """Make the folder."""
         with self._explaining():
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not self._folder.is_dir():
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                sync_folder(self._folder.parent)
 
     def names(self) -> set[str]:
         """Return the names in it; one that begins with a dot is that of a file which was being written."""
@@ -145,6 +147,7 @@ class Folder:
         """Write each file whole or not at all."""
         for file in files:
             found = self.read(file.name)
+            self._touched.update(self._above(file.name))  # who wrote it may have died before syncing them
             if found is None or (found.data != file.data and not file.fixed):
                 with self._turn():
                     self._put(file.name, file.data)
@@ -161,7 +164,11 @@ class Folder:
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(path)
-            self._touched.add(path.parent)
+            self._touched.update(self._above(name))
+
+    def _above(self, name: str) -> list[Path]:
+        """Return the folders whose names lead to a file."""
+        return [self._folder / parent for parent in PurePath(name).parents]
 
     def swap(self, name: str, data: bytes, old: Found | None) -> bool:
         """Compare and replace."""
@@ -187,7 +194,7 @@ class Folder:
     def settle(self) -> None:
         """Make the names of all files written so far durable."""
         with self._explaining():
-            for folder in sorted(self._touched):
+            for folder in sorted(self._touched, reverse=True):
                 sync_folder(folder)
         self._touched.clear()
 
