@@ -195,7 +195,6 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("grown")
     with Ledger.open(f"sqlite:///{folder}/consent.db", keys=KEYS) as ledger:
         fill(ledger, 5)
-        Folder(folder / "public").check()
         publish(f"sqlite:///{folder}/consent.db", Folder(folder / "public"))
         fill(ledger, 600)
     return folder
@@ -235,7 +234,6 @@ def test_broken_off_anywhere_it_is_whole_and_is_carried_on(grown: Path, stop: in
 def test_several_publish_at_once(place: str, open_ledger: OpenLedger, url: str) -> None:
     """As the processes of a site do."""
     ledger = open_ledger()
-    open_bucket(place).check()
 
     def some(number: int) -> None:
         bucket = open_bucket(place)
@@ -316,7 +314,7 @@ def test_a_kill_leaves_a_whole_log(open_ledger: OpenLedger, url: str, tmp_path: 
         "        super()._put(name, data)\n"
         "        self.left -= 1\n"
         "        if not self.left: os.kill(os.getpid(), 9)\n"
-        "bucket = Dying(Path(sys.argv[2])); bucket.check(); publish(sys.argv[1], bucket)\n"
+        "publish(sys.argv[1], Dying(Path(sys.argv[2])))\n"
     )
     subprocess.run([sys.executable, "-c", program, url, str(tmp_path / "public")], cwd=ROOT, check=False)
     bucket = Folder(tmp_path / "public")
@@ -331,7 +329,6 @@ def test_every_file_is_had_one_by_one(open_ledger: OpenLedger, url: str, tmp_pat
     ledger = open_ledger()
     fill(ledger, 600)
     folder = tmp_path / "public"
-    Folder(folder).check()
     publish(url, Folder(folder))
     names = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
     assert len(names) > 8
@@ -361,7 +358,6 @@ def test_a_file_is_found_after_the_power_fails(
         def settle(self) -> None:
             raise LedgerUnavailable("stopped")
 
-    Breaking(public).check()
     with pytest.raises(LedgerUnavailable, match="stopped"):
         publish(url, Breaking(public))
     synced: list[Path] = []

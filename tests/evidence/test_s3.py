@@ -73,9 +73,9 @@ class TestWriting:
         fill(open_ledger(), 1500)
         left = 7
 
-        def cut(method: str, _: str) -> Answer | None:
+        def cut(method: str, path: str) -> Answer | None:
             nonlocal left
-            left -= method == "PUT"
+            left -= method == "PUT" and "/selftest-" not in path
             if left < 0:
                 raise Cut
             return None

@@ -35,8 +35,12 @@ class Logs:
 
     def checkpoint(self, size: int) -> Checkpoint:
         """The head of the log."""
-        text = (self.log(size) / "checkpoint").read_bytes().partition(b"\n\n")[0] + b"\n"
-        return Checkpoint.parse(text)
+        return self.head(self.log(size))
+
+    @staticmethod
+    def head(log: Path) -> Checkpoint:
+        """The head of the log in a folder."""
+        return Checkpoint.parse((log / "checkpoint").read_bytes().partition(b"\n\n")[0] + b"\n")
 
 
 def _bare(folder: Path, size: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from consentkit.tlog import Tile, decode_bundle, entries_path, tile_path
+from consentkit.tlog import Checkpoint, Tile, decode_bundle, entries_path, tile_path
 from tests.evidence.samples import KEYS, signer
 from tests.interop.conftest import SIGNER, SIZES, Logs
 from tests.interop.tools import Venv, outcome
@@ -46,10 +46,9 @@ def aics_tlog(c2sp: Venv, *arguments: object) -> tuple[int, str]:
     return outcome([c2sp.program("aics-tlog"), *arguments])
 
 
-def audited(c2sp: Venv, log: Path, logs: Logs, size: int) -> tuple[int, str]:
+def audited(c2sp: Venv, log: Path, head: Checkpoint) -> tuple[int, str]:
     """Have every tile and bundle authenticated."""
-    root = logs.checkpoint(size).root.hex()
-    return outcome([c2sp.program("python"), AUDIT, log, size, root])
+    return outcome([c2sp.program("python"), AUDIT, log, head.size, head.root.hex()])
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -81,7 +80,7 @@ class TestAicsTlog:
 
     def test_it_authenticates_every_tile(self, c2sp: Venv, logs: Logs, size: int) -> None:
         """And every bundle: as many as a log of that size has."""
-        code, told = audited(c2sp, logs.log(size), logs, size)
+        code, told = audited(c2sp, logs.log(size), logs.checkpoint(size))
         assert (code, told.split()) == (0, [str(count) for count in tiles(size)]), told
 
 
@@ -106,7 +105,7 @@ class TestTamperedLog:
 
     def test_aics_tlog_finds_it(self, c2sp: Venv, logs: Logs, spoilt: Path, path: str) -> None:
         """In any kind of file."""
-        assert audited(c2sp, spoilt, logs, 70_000)[0] != 0
+        assert audited(c2sp, spoilt, logs.checkpoint(70_000))[0] != 0
 
     def test_sumdb_finds_it(self, go: Path, spoilt: Path, path: str) -> None:
         """As does the other verifier."""

@@ -78,7 +78,6 @@ def command(
         for _ in range(_ROUNDS):
             missing = _cosign(ledger, witnesses)
             if public:
-                bucket.check()
                 publish(ledger, bucket)
             else:
                 export(ledger, bucket, progress=progress, subject_keys=subject_keys)

@@ -174,9 +174,15 @@ def publish(url: str, bucket: Bucket) -> int:
     """Bring the public log at a place up to date with the ledger at `url`; returns its size.
 
     Reads what is committed and nothing else, while the site goes on. Raises LedgerUnavailable when one of them
-    cannot be reached, LedgerCorrupt when the store does not hold what it signed, LedgerError when what is there is
-    no earlier state of this log.
+    cannot be reached, LedgerCorrupt when the store does not hold what it signed, LedgerError when the place does not
+    keep its promises (see `Bucket.check`), or what is there is no earlier state of this log.
     """
+    bucket.check()
+    return _bring_up(url, bucket)
+
+
+def _bring_up(url: str, bucket: Bucket) -> int:
+    """Publish to a place that has been checked."""
     store = open_store(url, read_only=True)
     try:
         for _ in range(_ATTEMPTS):
@@ -225,7 +231,7 @@ class Publisher:
             if not self._checked:
                 self.bucket.check()
                 self._checked = True
-            size = publish(self.url, self.bucket)
+            size = _bring_up(self.url, self.bucket)
         except ConsentkitError as error:
             return self._failed(error)
         if self._failures:
