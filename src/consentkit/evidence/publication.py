@@ -58,8 +58,12 @@ class LogFiles:
     """
 
     def __init__(self, bucket: Bucket, found: Found | None, view: View, head: Head, prefix: str = "") -> None:
-        self.bucket, self.found, self.view, self.head, self.prefix = bucket, found, view, head, prefix
-        self.read = StoredHashes(view)
+        self.bucket: Bucket = bucket
+        self.found: Found | None = found
+        self.view: View = view
+        self.head: Head = head
+        self.prefix: str = prefix
+        self.read: StoredHashes = StoredHashes(view)
 
     def published_size(self) -> int | None:
         """Return the size of the log that is there, once it is known to be this one's beginning; None for none.
