@@ -175,6 +175,7 @@ def _box(frame: Frame, banner: Markup | None) -> Markup:
 
 
 def script_element(urls: Urls, on: frozenset[str]) -> Markup:
+    """Return the element that loads the script; `on` are the names that are allowed at present."""
     return element(
         "script",
         src=urls.script,

@@ -46,7 +46,7 @@ class Current:
     """The latest choices of a history, by category, and by service where one differs from its category.
 
     Both are empty when nothing is known of it. What was chosen is not yet what is allowed: whether a grant has
-    expired, and whether the policy in force is still covered by it, is for `ConsentManager.consent_of` to say.
+    expired, and whether the policy in force is still covered by it, is not said here.
     """
 
     choices: Mapping[str, Standing]
